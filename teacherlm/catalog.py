@@ -1,0 +1,113 @@
+"""Finds the one public object of a file by the file's name: ("datasets", "creak") -> `DATASET` in `datasets/creak.py`.
+
+Plugin folders are laid out like the rooms (`my_plugins/datasets/x.py`) and are searched after them.
+"""
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, SerializeAsAny
+
+from teacherlm.errors import UserError, unknown
+from teacherlm.stage import Settings
+
+HERE = Path(__file__).parent
+ROOMS = {
+    "datasets": ("dataset", "DATASET", "datasets"),
+    "engines": ("engine", "ENGINE", "engines"),
+    "objectives": ("objective", "OBJECTIVE", "training/objectives"),
+    "stages": ("stage", "STAGE", "stages"),
+    "commands": ("command", "COMMAND", "commands"),
+}
+_plugin_folders: list[Path] = []
+
+
+def use_plugins(folders: list[Path]) -> None:
+    """Search these folders too, from now on, in this process."""
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such plugins folder.")
+        if folder.resolve() not in _plugin_folders:
+            _plugin_folders.append(folder.resolve())
+
+
+def plugin_folders() -> list[Path]:
+    return list(_plugin_folders)
+
+
+def files(room: str) -> dict[str, Path]:
+    """Name -> file of everything in a room. The package's own files win over a plugin of the same name."""
+    _, _, inside = ROOMS[room]
+    folders = [HERE / inside, *(folder / room for folder in _plugin_folders)]
+    found = {path.stem: path for folder in reversed(folders) for path in folder.glob("*.py") if not path.stem.startswith("_")}
+    return dict(sorted(found.items()))
+
+
+def first_line(path: Path) -> str:
+    """The first line of a file's docstring, read as text: listing must not import anything."""
+    parts = path.read_text(encoding="utf-8").split('"""', 2)
+    return parts[1].strip().splitlines()[0] if len(parts) == 3 else ""
+
+
+def find(room: str, name: str) -> Any:
+    """The public constant of the file `name` in `room`.
+
+    Raises: UserError naming what is known when there is no such file, or the file lacks its constant.
+    """
+    noun, constant, _ = ROOMS[room]
+    known = files(room)
+    stem = name.replace("-", "_")
+    if stem not in known:
+        raise unknown(noun, name, known)
+    module = _import(room, known[stem])
+    if not hasattr(module, constant):
+        raise UserError(f"{known[stem]}: a {noun} file must define {constant}.")
+    return getattr(module, constant)
+
+
+def _import(room: str, path: Path) -> ModuleType:
+    if path.is_relative_to(HERE):
+        return importlib.import_module(".".join(("teacherlm", *path.relative_to(HERE).with_suffix("").parts)))
+    name = f"teacherlm_plugins.{room}.{path.stem}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module  # before it runs: pydantic resolves annotations through sys.modules
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return sys.modules[name]
+
+
+def chosen(room: str) -> Callable[[Any], Any]:
+    """Validator of a setting `{name: x, ...}` (or just `x`): the settings class declared by the file `x` of that room."""
+
+    def choose(value: Any) -> Any:
+        if isinstance(value, Settings):
+            return value
+        given = {"name": value} if isinstance(value, str) else value
+        if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
+            raise UserError(f"expected a name, or {{name: ..., and its settings}}; known: {', '.join(files(room))}")
+        return find(room, given["name"]).settings.model_validate(given)
+
+    return choose
+
+
+class ChosenSettings(Settings):
+    """Settings of a file chosen by name; each such file declares its own subclass."""
+
+    name: str
+    """A file in the room (see `teacherlm list`)."""
+
+
+EngineChoice = Annotated[SerializeAsAny[ChosenSettings], BeforeValidator(chosen("engines"))]
+DatasetChoice = Annotated[SerializeAsAny[ChosenSettings], BeforeValidator(chosen("datasets"))]
+ObjectiveChoice = Annotated[SerializeAsAny[ChosenSettings], BeforeValidator(chosen("objectives"))]

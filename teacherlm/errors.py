@@ -1,0 +1,24 @@
+"""What a user can cause: one clear line and exit code 2. Anything else is a bug and keeps its traceback."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """Says in one line what is wrong, where (file, line, key), and what would be right.
+
+    A ValueError, so that pydantic adds the key when one is raised inside a validator.
+    """
+
+
+def unknown(noun: str, given: str, known: Iterable[str]) -> UserError:
+    """`No dataset named 'creek'. Did you mean 'creak'? Known: creak, ecqa, ...`"""
+    names = sorted(known)
+    close = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
+    hint = f" Did you mean '{close[0]}'?" if close else ""
+    return UserError(f"No {noun} named '{given}'.{hint} Known: {', '.join(names) or 'none'}.")
+
+
+def missing_package(package: str, needed_for: str, extra: str) -> UserError:
+    """The one wording for an optional package that is not installed."""
+    return UserError(f"{needed_for} needs the package '{package}': pip install 'teacherlm[{extra}]'.")

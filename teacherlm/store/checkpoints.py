@@ -1,0 +1,72 @@
+"""The checkpoints of a student: folders `checkpoint-<step>` that transformers loads, each with a list of its files.
+
+`complete.json` is written last inside a checkpoint: one without it, or whose files differ from its list, is torn and never used.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from teacherlm.errors import UserError
+from teacherlm.log import say
+from teacherlm.store.files import read_json, write_json
+
+COMPLETE = "complete.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    path: Path
+    step: int
+    epoch: float
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What evaluation needs to know: template, train_on, loss on the held-out rows, ..."""
+
+
+def seal_checkpoint(folder: Path, step: int, epoch: float, facts: Mapping[str, Any]) -> None:
+    """List the files of a written checkpoint and mark it complete."""
+    sizes = {str(p.relative_to(folder)): p.stat().st_size for p in sorted(folder.rglob("*")) if p.is_file() and p.name != COMPLETE}
+    write_json(folder / COMPLETE, {"step": step, "epoch": epoch, "facts": facts, "files": sizes})
+
+
+def read_checkpoint(folder: Path) -> Checkpoint | None:
+    """The checkpoint in a folder, or None when it is torn (unsealed, a file missing or of another size)."""
+    if not (folder / COMPLETE).is_file():
+        return None
+    seal = read_json(folder / COMPLETE)
+    for name, size in seal["files"].items():
+        file = folder / name
+        if not file.is_file() or file.stat().st_size != size:
+            return None
+    return Checkpoint(folder, seal["step"], seal["epoch"], seal["facts"])
+
+
+def find_checkpoints(run: Path) -> list[Checkpoint]:
+    """The complete checkpoints in a `finetune` output, by step; torn ones are named in a warning and left out."""
+    found = []
+    for folder in sorted(run.glob("checkpoint-*")):
+        checkpoint = read_checkpoint(folder)
+        if checkpoint is None:
+            say(f"warning: {folder} is torn (not all of its files are there); it is not used.")
+        else:
+            found.append(checkpoint)
+    return sorted(found, key=lambda c: c.step)
+
+
+def is_model_folder(path: Path) -> bool:
+    return (path / "config.json").is_file()
+
+
+def resolve_model(model: str) -> str:
+    """What `from_pretrained` should be given for a setting: the last checkpoint of a `finetune` output, else the setting itself.
+
+    Raises: UserError for a folder that holds neither a model nor a checkpoint.
+    """
+    path = Path(model)
+    if not path.exists() or is_model_folder(path):
+        return model
+    checkpoints = find_checkpoints(path) if path.is_dir() else []
+    if not checkpoints:
+        raise UserError(f"{path}: holds no model (no config.json) and no complete checkpoint-<step> folder.")
+    return str(checkpoints[-1].path)

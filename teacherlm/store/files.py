@@ -1,0 +1,80 @@
+"""Files that other stages read: found, read line by line with their place, written beside and renamed."""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+
+from teacherlm.errors import UserError
+
+
+def work_folder(output: Path) -> Path:
+    """Where an output's manifest and ledger lie: the folder itself, or `X.jsonl.work/` beside a file `X.jsonl`."""
+    return output.with_name(output.name + ".work") if output.suffix == ".jsonl" else output
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """Write to a temporary neighbour, sync, rename: a killed process never leaves half a file under the real name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with beside.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_jsonl(path: Path, rows: Iterable[Any]) -> int:
+    """Writes one JSON object a line; returns how many."""
+    count = 0
+    with writing(path) as file:
+        for row in rows:
+            file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY))
+            count += 1
+    return count
+
+
+def write_json(path: Path, value: Any) -> None:
+    with writing(path) as file:
+        file.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY))
+
+
+def read_json(path: Path) -> Any:
+    """Raises: UserError naming the file when it is missing or not JSON."""
+    try:
+        return orjson.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file.") from None
+    except orjson.JSONDecodeError as error:
+        raise UserError(f"{path}: not valid JSON ({error}).") from None
+
+
+def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line number from 1, row); blank lines are skipped. Streams: memory does not grow with the file.
+
+    Raises: UserError naming file and line for a line that is not a JSON object, and for a file without any row.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file.")
+    empty = True
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            empty = False
+            try:
+                row = orjson.loads(line)
+            except orjson.JSONDecodeError as error:
+                raise UserError(f"{path}:{number}: not valid JSON ({error}).") from None
+            if not isinstance(row, dict):
+                raise UserError(f"{path}:{number}: expected a JSON object, found {type(row).__name__}.")
+            yield number, row
+    if empty:
+        raise UserError(f"{path}: the file has no rows.")
