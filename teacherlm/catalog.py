@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, SerializeAsAny
 
 from teacherlm.errors import UserError, unknown
+from teacherlm.parsing import parse_config
 from teacherlm.stage import Settings
 
 HERE = Path(__file__).parent
@@ -87,16 +88,21 @@ def _import(room: str, path: Path) -> ModuleType:
     return sys.modules[name]
 
 
-def chosen(room: str) -> Callable[[Any], Any]:
-    """Validator of a setting `{name: x, ...}` (or just `x`): the settings class declared by the file `x` of that room."""
+def chosen(room: str, default: str = "") -> Callable[[Any], Any]:
+    """Validator of a setting `{name: x, ...}` (or just `x`): the settings class declared by the file `x` of that room.
+
+    `default` is the name where a mapping gives none.
+    """
 
     def choose(value: Any) -> Any:
         if isinstance(value, Settings):
             return value
         given = {"name": value} if isinstance(value, str) else value
+        if isinstance(given, Mapping) and default:
+            given = {"name": default, **given}
         if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
-            raise UserError(f"expected a name, or {{name: ..., and its settings}}; known: {', '.join(files(room))}")
-        return find(room, given["name"]).settings.model_validate(given)
+            raise UserError(f"expected a name, or {{name: ..., and its settings}}; known: {', '.join(files(room))}.")
+        return parse_config(find(room, given["name"]).settings, given)
 
     return choose
 
@@ -108,6 +114,6 @@ class ChosenSettings(Settings):
     """A file in the room (see `teacherlm list`)."""
 
 
-EngineChoice = Annotated[SerializeAsAny[ChosenSettings], BeforeValidator(chosen("engines"))]
+EngineChoice = Annotated[SerializeAsAny[ChosenSettings], BeforeValidator(chosen("engines", default="transformers"))]
 DatasetChoice = Annotated[SerializeAsAny[ChosenSettings], BeforeValidator(chosen("datasets"))]
-ObjectiveChoice = Annotated[SerializeAsAny[ChosenSettings], BeforeValidator(chosen("objectives"))]
+ObjectiveChoice = Annotated[SerializeAsAny[ChosenSettings], BeforeValidator(chosen("objectives", default="sft"))]

@@ -16,6 +16,12 @@ def work_folder(output: Path) -> Path:
     return output.with_name(output.name + ".work") if output.suffix == ".jsonl" else output
 
 
+def shard_place(output: Path, shard: str) -> Path:
+    """Folder for the manifest of shard "3/16" of an output."""
+    index, _, count = shard.partition("/")
+    return work_folder(output) / "shards" / f"{index}-of-{count}"
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[BinaryIO]:
     """Write to a temporary neighbour, sync, rename: a killed process never leaves half a file under the real name."""

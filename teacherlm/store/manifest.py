@@ -1,4 +1,4 @@
-"""`manifest.json`: written last, so its presence means the output is complete; and `begun.json`: it was started."""
+"""`manifest.json`: written last, so its presence means the output is complete; and `job.json`: what was started there."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -9,7 +9,7 @@ from teacherlm.errors import UserError
 from teacherlm.store.files import read_json, work_folder, write_json
 
 MANIFEST = "manifest.json"
-BEGUN = "begun.json"
+JOB = "job.json"
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,9 @@ def write_manifest(output: Path, manifest: Manifest) -> None:
     write_json(work_folder(output) / MANIFEST, asdict(manifest))
 
 
-def mark_begun(output: Path, fingerprint: str) -> None:
-    write_json(work_folder(output) / BEGUN, {"fingerprint": fingerprint})
-
-
 def begun_fingerprint(output: Path) -> str | None:
     """Fingerprint of the job that last started to write here; None when no job of ours did."""
-    path = work_folder(output) / BEGUN
+    path = work_folder(output) / JOB
     return str(read_json(path)["fingerprint"]) if path.is_file() else None
 
 

@@ -1,0 +1,109 @@
+"""`teacherlm <command>`: names and help lines are read off the files; a file is imported only when its command is called."""
+
+import os
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import typer
+from typer.core import TyperCommand
+
+from teacherlm.commands import ORDER as COMMANDS
+from teacherlm.stages import ORDER as STAGES
+
+HERE = Path(__file__).parent
+ALSO_SPELLED = {"eval": "evaluate"}
+SETTINGS = {"help_option_names": ["-h", "--help"], "token_normalize_func": lambda word: word.replace("_", "-")}
+
+
+def first_line(path: Path) -> str:
+    """The first line of a file's docstring, read without importing the file."""
+    return path.read_text(encoding="utf-8").split('"""', 2)[1].strip().splitlines()[0]
+
+
+def lazy(room: str) -> type[TyperCommand]:
+    class Lazy(TyperCommand):
+        """One line of help; parsing its arguments imports and builds the real command."""
+
+        def make_context(self, info_name: Any, args: list[str], parent: Any = None, **extra: Any) -> Any:
+            return real_command(room, str(self.name)).make_context(info_name, args, parent, **extra)
+
+    return Lazy
+
+
+def real_command(room: str, name: str) -> Any:
+    """The command that Typer makes of a stage's config or of a command's function."""
+    from teacherlm.catalog import files, find
+
+    name = ALSO_SPELLED.get(name, name)
+    single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    found = find(room, name)
+    doc = files(room)[name.replace("-", "_")].read_text(encoding="utf-8").split('"""', 2)[1].strip()
+    if room == "stages":
+        from teacherlm.launch.perform import perform
+        from teacherlm.options import stage_callback
+
+        found = stage_callback(name, found, perform)
+    single.command(name, help=doc, context_settings=SETTINGS)(found)
+    return typer.main.get_command(single)
+
+
+def plugin_arguments(words: list[str]) -> list[Path]:
+    """Folders given with `--plugins`: they are needed before the command line can be parsed, since they may hold the command."""
+    given = [value for flag, value in pairwise(words) if flag == "--plugins"]
+    given += [word.partition("=")[2] for word in words if word.startswith("--plugins=")]
+    given += os.environ.get("TEACHERLM_PLUGINS", "").split(os.pathsep)
+    return [Path(folder) for folder in given if folder]
+
+
+def build_app(plugins: list[Path]) -> typer.Typer:
+    """All commands as names and lines of help."""
+    app = typer.Typer(
+        name="teacherlm",
+        help="From a labelled dataset and a large teacher to a small student that reasons better, and the proof of it.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings=SETTINGS,
+    )
+    named = [("stages", name, HERE / "stages" / f"{name}.py") for name in STAGES]
+    named += [("commands", name, HERE / "commands" / f"{name}.py") for name in COMMANDS]
+    named += [
+        (room, path.stem, path)
+        for folder in plugins
+        for room in ("stages", "commands")
+        for path in sorted((folder / room).glob("[!_]*.py"))
+        if path.stem not in (STAGES if room == "stages" else COMMANDS)
+    ]
+    for room, name, path in named:
+        app.command(name.replace("_", "-"), cls=lazy(room), help=first_line(path))(_never_called)
+    for other, name in ALSO_SPELLED.items():
+        app.command(other, cls=lazy("stages"), hidden=True, help=f"The same as {name}.")(_never_called)
+    return app
+
+
+def _never_called() -> None:
+    """Stands where Typer wants a function; `Lazy` puts the real one in its place."""
+
+
+def main() -> None:
+    """Entry point. What the user caused is one line and exit code 2; a bug keeps its traceback."""
+    plugins = plugin_arguments(sys.argv[1:])
+    try:
+        if plugins:
+            from teacherlm.catalog import use_plugins
+
+            use_plugins(plugins)
+        build_app(plugins)()
+    except ValueError as error:
+        from teacherlm.errors import UserError
+
+        if not isinstance(error, UserError):
+            raise
+        print(f"teacherlm: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

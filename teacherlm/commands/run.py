@@ -1,0 +1,25 @@
+"""Run a pipeline on this machine; only what is not done yet."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def run(
+    file: Annotated[str, typer.Argument(help="A pipeline file, or the name of one that comes with the package.")] = "quickstart",
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would be done, and why; do nothing.")] = False,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="How many jobs at a time.")] = 1,
+    only: Annotated[list[str] | None, typer.Option(help="Only this step (may be repeated).", metavar="STEP")] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", "-s", help="Change a setting: step.key=value.", metavar="KEY=VALUE")
+    ] = None,
+    plugins: Annotated[list[str] | None, typer.Option("--plugins", help="Folder laid out like the rooms.", metavar="FOLDER")] = None,
+) -> None:
+    from teacherlm.launch.run import run_pipeline
+
+    failed = run_pipeline(file, assignments or [], [Path(folder) for folder in plugins or []], dry_run, jobs, only or [])
+    raise typer.Exit(1 if failed else 0)
+
+
+COMMAND = run

@@ -1,0 +1,203 @@
+"""Runs jobs on this machine: worker processes that stay, so that what they import is imported once."""
+
+import fcntl
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TextIO
+
+from teacherlm.errors import UserError
+from teacherlm.launch.job import FrozenJob, write_frozen
+from teacherlm.log import say, use_prefix
+from teacherlm.plan import Job
+from teacherlm.store.files import read_json, write_json
+
+FAILURES = "failures.json"
+
+
+def run_jobs(jobs: list[Job], run_dir: Path, workers: int, plugins: tuple[str, ...]) -> dict[str, str]:
+    """Do the jobs, each after those of the list it needs; the others go on when one fails.
+
+    Returns: job label -> why it failed or was not started; empty when all are done.
+    """
+    scheduler = _Scheduler(jobs, run_dir, workers, plugins)
+    failures = scheduler.run()
+    write_json(run_dir / FAILURES, failures)
+    return failures
+
+
+def read_failures(run_dir: Path) -> dict[str, str]:
+    """What the last `run` could not do: job label -> why."""
+    path = run_dir / FAILURES
+    return dict(read_json(path)) if path.is_file() else {}
+
+
+@contextmanager
+def holding(run_dir: Path) -> Iterator[None]:
+    """Only one `run` works on a folder at a time; the lock ends with the process, however it ends.
+
+    Raises: UserError when another process holds it.
+    """
+    run_dir.mkdir(parents=True, exist_ok=True)
+    with (run_dir / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(f"{run_dir}: another `teacherlm run` is at work on this folder.") from None
+        yield
+
+
+def is_held(run_dir: Path) -> bool:
+    """Whether a `run` is at work on the folder now."""
+    path = run_dir / ".lock"
+    if not path.exists():
+        return False
+    with path.open("r") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
+class _Scheduler:
+    def __init__(self, jobs: list[Job], run_dir: Path, workers: int, plugins: tuple[str, ...]) -> None:
+        self.waiting = list(jobs)
+        self.total, self.ended = len(jobs), 0
+        self.run_dir, self.workers, self.plugins = run_dir, workers, plugins
+        self.running: dict[Future[str], Job] = {}
+        self.failures: dict[str, str] = {}
+        self.pool = self._build_pool()
+
+    def run(self) -> dict[str, str]:
+        try:
+            while self.waiting or self.running:
+                self._start_ready()
+                if self.running:
+                    finished, _ = wait(self.running, return_when=FIRST_COMPLETED)
+                    self._collect(finished)
+        except KeyboardInterrupt:
+            self._stop_workers()
+            raise
+        self.pool.shutdown()
+        return self.failures
+
+    def _build_pool(self) -> ProcessPoolExecutor:
+        threads = max(1, (os.cpu_count() or 1) // self.workers)
+        os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # inherited by the workers, which compute; this process does not
+        return ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"), initializer=_quiet_libraries)
+
+    def _start_ready(self) -> None:
+        blocked = {job.place for job in (*self.waiting, *self.running.values())}
+        for job in [job for job in self.waiting if not blocked.intersection(job.needs)]:
+            if len(self.running) >= self.workers:
+                return
+            self.waiting.remove(job)
+            file = write_frozen(self.run_dir / "jobs", _frozen(job, self.plugins))
+            log = self.run_dir / "logs" / f"{job.label}.log"
+            self.running[self.pool.submit(_work, file, job.label, log)] = job
+
+    def _collect(self, finished: set[Future[str]]) -> None:
+        broken = False
+        for future in finished:
+            job = self.running.pop(future)
+            try:
+                problem = future.result()
+            except BrokenProcessPool:
+                problem, broken = "its process was killed (out of memory?)", True
+            self.ended += 1
+            if problem:
+                self._fail(job, problem)
+            else:
+                say(f"({self.ended}/{self.total}) {job.label}: done")
+        if broken:
+            self.pool.shutdown(wait=False)
+            self.pool = self._build_pool()
+
+    def _fail(self, job: Job, problem: str) -> None:
+        say(f"({self.ended}/{self.total}) {job.label}: FAILED: {problem}")
+        self.failures[job.label] = problem
+        lost = {job.place}
+        for other in list(self.waiting):  # in plan order, so that what needs a lost job is lost in turn
+            if lost.intersection(other.needs):
+                lost.add(other.place)
+                self.waiting.remove(other)
+                self.ended += 1
+                self.failures[other.label] = f"not started: it needs {job.label}, which failed"
+
+    def _stop_workers(self) -> None:
+        for process in list((self.pool._processes or {}).values()):
+            with suppress(ProcessLookupError):
+                process.terminate()
+        self.pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _frozen(job: Job, plugins: tuple[str, ...]) -> FrozenJob:
+    return FrozenJob(job.stage, job.config.model_dump(mode="json"), job.fingerprint, dict(job.entry), plugins)
+
+
+def _quiet_libraries() -> None:
+    """Workers speak through our own lines; several progress bars on one terminal are unreadable."""
+    quiet: Mapping[str, str] = {
+        "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "TQDM_DISABLE": "1",
+        "TRANSFORMERS_VERBOSITY": "error",
+    }
+    for name, value in quiet.items():
+        os.environ.setdefault(name, value)
+
+
+def _work(file: Path, label: str, log: Path) -> str:
+    """In a worker: do one job; "" when it is done, else what went wrong in one line (a bug's traceback is in the log)."""
+    from teacherlm.launch.perform import perform_job
+
+    use_prefix(label)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a", encoding="utf-8") as copy, _copied_to(copy):
+        started = time.monotonic()
+        try:
+            perform_job(file)
+        except UserError as error:
+            return str(error)
+        except Exception as error:
+            traceback.print_exc()
+            return f"{type(error).__name__}: {error} (traceback in {log})"
+        say(f"{time.monotonic() - started:.1f} s")
+    return ""
+
+
+class _Tee:
+    """Writes to the terminal and to a job's log."""
+
+    def __init__(self, terminal: TextIO, copy: TextIO) -> None:
+        self.terminal, self.copy = terminal, copy
+
+    def write(self, text: str) -> int:
+        self.copy.write(text)
+        return self.terminal.write(text)
+
+    def flush(self) -> None:
+        self.copy.flush()
+        self.terminal.flush()
+
+    def isatty(self) -> bool:
+        return False
+
+
+@contextmanager
+def _copied_to(copy: TextIO) -> Iterator[None]:
+    out, err = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = _Tee(out, copy), _Tee(err, copy)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = out, err

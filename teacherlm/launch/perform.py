@@ -1,0 +1,164 @@
+"""Does one job: checks what lies at the output, runs the stage, writes the manifest last."""
+
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from teacherlm.catalog import find, plugin_folders, use_plugins
+from teacherlm.errors import UserError
+from teacherlm.launch.job import FrozenJob, read_job, write_job
+from teacherlm.log import say
+from teacherlm.parsing import parse_config
+from teacherlm.stage import Outcome, Stage, StageConfig
+from teacherlm.store.files import shard_place, work_folder
+from teacherlm.store.fingerprint import content_on_disk, digest, fingerprint, sources
+from teacherlm.store.manifest import Manifest, begun_fingerprint, read_manifest, write_manifest
+
+RECORDED_PACKAGES = ("teacherlm", "torch", "transformers", "datasets", "accelerate", "deepspeed", "lm_eval", "pydantic")
+STALE = ".stale"
+
+
+def perform(name: str, stage: Stage, config: StageConfig, entry: Mapping[str, str] | None = None, overwrite: bool = False) -> None:
+    """Run a stage unless its output is already there.
+
+    Raises: UserError when the output holds something else and `overwrite` is off. Nothing is then touched.
+    """
+    place = place_of(stage, config)
+    inputs = {source: content_on_disk(source, mark.kind) for source, mark in sources(config)}
+    print_ = job_fingerprint(name, stage, config)
+    if is_done(place, print_):
+        say(f"{name}: {config.output} is already done.")
+        return
+    _clear(place, config.output, stage, print_, overwrite)
+    entry = entry or {}
+    write_job(place, FrozenJob(name, config.model_dump(mode="json"), print_, entry, tuple(map(str, plugin_folders()))))
+    started = time.time()
+    outcome = stage.run(config)
+    write_manifest(place, _manifest(name, stage, config, print_, inputs, entry, outcome, started))
+
+
+def perform_job(path: Path) -> None:
+    """Do the job of a frozen file, if what it reads is still what it was planned on.
+
+    Raises: UserError when an input is missing, unfinished, or was made anew with other settings since.
+    """
+    job = read_job(path)
+    use_plugins([Path(folder) for folder in job.plugins])
+    stage: Stage = find("stages", job.stage)
+    config = parse_config(stage.config, job.config, str(path))
+    if job_fingerprint(job.stage, stage, config) != job.fingerprint:
+        raise UserError(f"{path}: what this job reads has changed since it was planned; run the pipeline again.")
+    perform(job.stage, stage, config, job.entry, overwrite=True)
+
+
+def place_of(stage: Stage, config: StageConfig) -> Path:
+    """Where the job's manifest lies: its output, or for a shard a folder of its own inside."""
+    shard = getattr(config, "shard", None) if stage.sharded else None
+    return shard_place(config.output, shard) if shard else config.output
+
+
+def job_fingerprint(name: str, stage: Stage, config: StageConfig) -> str:
+    """A shard's differs from the whole job's: it is done when its slice is."""
+    whole = fingerprint(name, stage, config, content_on_disk)
+    shard = getattr(config, "shard", None) if stage.sharded else None
+    return digest(whole, shard) if shard else whole
+
+
+def is_done(place: Path, print_: str) -> bool:
+    manifest = read_manifest(place)
+    return manifest is not None and manifest.fingerprint == print_
+
+
+def set_aside(output: Path, keeps: tuple[str, ...]) -> None:
+    """Move what lies at an output into `.stale/` beside it; folders that stay valid are left where they are."""
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S-%f")
+    stale = output.parent / STALE / f"{output.name}-{stamp}"
+    for path in _occupied(output, keeps):
+        target = stale / path.relative_to(output.parent)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(target)
+
+
+def _occupied(output: Path, keeps: tuple[str, ...]) -> list[Path]:
+    """What stands in the way of a fresh start at an output."""
+    folder = work_folder(output)
+    inside = [p for p in sorted(folder.iterdir()) if p.name not in keeps and p.name != "shards"] if folder.is_dir() else []
+    return inside + ([output] if folder != output and output.exists() else [])
+
+
+def _clear(place: Path, output: Path, stage: Stage, print_: str, overwrite: bool) -> None:
+    """Make way for the job, or refuse. An attempt with the same fingerprint that was cut short is continued."""
+    if place.is_file() and work_folder(place) == place:
+        raise UserError(f"{place}: is a file; give a folder.")
+    if not _occupied(place, stage.keeps) or (begun_fingerprint(place) == print_ and read_manifest(place) is None):
+        return
+    if not overwrite:
+        what = "was made with other settings or from other inputs" if begun_fingerprint(place) else "already exists and is not this tool's"
+        raise UserError(f"{place}: {what}; choose another --output, or --overwrite to redo it (the old one moves to {STALE}/).")
+    set_aside(place, stage.keeps)
+
+
+def _manifest(
+    name: str,
+    stage: Stage,
+    config: StageConfig,
+    print_: str,
+    inputs: Mapping[str, str],
+    entry: Mapping[str, str],
+    outcome: Outcome,
+    started: float,
+) -> Manifest:
+    ended = time.time()
+    return Manifest(
+        stage=name,
+        version=stage.version,
+        fingerprint=print_,
+        config=config.model_dump(mode="json"),
+        inputs=inputs,
+        entry=entry,
+        counts=outcome.counts,
+        metrics=outcome.metrics,
+        facts=outcome.facts,
+        started=_iso(started),
+        ended=_iso(ended),
+        seconds=round(ended - started, 3),
+        host=socket.gethostname(),
+        versions=_versions(),
+        git_commit=_git_commit(),
+        command=shlex.join(["teacherlm", *sys.argv[1:]]),
+    )
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {"python": sys.version.split()[0], **dict(_installed())}
+
+
+def _installed() -> Iterator[tuple[str, str]]:
+    for package in RECORDED_PACKAGES:
+        try:
+            yield package, version(package)
+        except PackageNotFoundError:
+            continue
+
+
+@cache
+def _git_commit() -> str:
+    """The commit of the user's working folder; "" outside a checkout."""
+    git = shutil.which("git")
+    if git is None:
+        return ""
+    found = subprocess.run([git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return found.stdout.strip() if found.returncode == 0 else ""

@@ -1,0 +1,61 @@
+"""A pipeline file -> what is not done yet -> done, on this machine."""
+
+from pathlib import Path
+
+from teacherlm.catalog import plugin_folders, use_plugins
+from teacherlm.errors import unknown
+from teacherlm.launch.local import holding, run_jobs
+from teacherlm.log import say
+from teacherlm.pipeline import find_pipeline, read_pipeline
+from teacherlm.plan import Job, State, plan, to_do
+from teacherlm.store.files import write_json
+
+WHY = {
+    "missing": "not there yet",
+    "changed": "its settings or inputs have changed",
+    "begun": "begun and not ended: it continues",
+    "done": "done",
+}
+PIPELINE = "pipeline.json"
+
+
+def run_pipeline(name: str, assignments: list[str], plugins: list[Path], dry_run: bool, workers: int, only: list[str]) -> dict[str, str]:
+    """Do what is not done of a pipeline (of the steps in `only`, if any are named).
+
+    Returns: job label -> why it failed; empty when everything is done.
+    Raises: UserError for a pipeline that could not run.
+    """
+    use_plugins(plugins)
+    path = find_pipeline(name)
+    pipeline = read_pipeline(path, assignments)
+    use_plugins(pipeline.plugins)
+    jobs = plan(pipeline, str(path))
+    open_jobs = _chosen(to_do(jobs), jobs, only)
+    _announce(jobs, open_jobs)
+    if dry_run:
+        return {}
+    with holding(pipeline.run_dir):
+        write_json(pipeline.run_dir / PIPELINE, pipeline.model_dump(mode="json"))
+        failures = run_jobs([job for job, _ in open_jobs], pipeline.run_dir, workers, tuple(map(str, plugin_folders())))
+    for label, problem in failures.items():
+        say(f"{label}: {problem}")
+    if not failures:
+        say(f"{jobs[-1].label}: {jobs[-1].output}")
+    return failures
+
+
+def _chosen(open_jobs: list[tuple[Job, State]], jobs: list[Job], only: list[str]) -> list[tuple[Job, State]]:
+    steps = list(dict.fromkeys(job.step for job in jobs))
+    for name in only:
+        if name not in steps:
+            raise unknown("step", name, steps)
+    return [(job, state) for job, state in open_jobs if not only or job.step in only]
+
+
+def _announce(jobs: list[Job], open_jobs: list[tuple[Job, State]]) -> None:
+    if not open_jobs:
+        say(f"Nothing to do: all {len(jobs)} jobs are done.")
+        return
+    say(f"{len(jobs)} jobs, {len(open_jobs)} to do:")
+    for job, state in open_jobs:
+        say(f"  {job.label}: {WHY[state]}")
