@@ -14,7 +14,7 @@ from teacherlm.errors import unknown
 STATEMENT = r"\b[Aa]nswer(?:\s+(?:choice|option))?\s*(?:\b(?:is|was|would\s+be|must\s+be|should\s+be)\b\s*:?|:|=)\s*"
 """Before every stated answer: "answer is", "The answer is:", "Answer:", "answer would be"."""
 
-NUMBER = r"(?<![A-Za-z\d.])(?:[-−]\s?)?[$€£]?(?:[-−])?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|(?<![\w.])[-−]?\.\d+"
+NUMBER = r"(?<![A-Za-z\d.])[-−]?[$€£]?[-−]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|(?<![\w.])[-−]?\.\d+"
 TOLERANCE = Decimal("1e-6")
 
 

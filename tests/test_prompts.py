@@ -1,0 +1,60 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from teacherlm.prompts import KINDS, SUFFIX, clean, head, tail, teacher_text, template
+
+pieces = [" ", "  ", "\n", "\t", "Q: ", "Q:", "a", "B.", "é", "(A)", "The answer is (B)."]
+words = st.lists(st.sampled_from(pieces), max_size=12).map("".join)
+
+
+def test_a_lettered_prompt_is_the_original_one():
+    prompt = template("teacherlm").prompt("Eating soup means eating only solids.", ("True", "False"))
+    assert prompt == "Q: Eating soup means eating only solids. (A) True (B) False A:"
+    assert template("teacherlm").answer("B", lettered=True) == " The answer is (B)."
+    assert template("teacherlm").letter_prefix == " The answer is ("
+
+
+def test_a_free_answer_has_no_brackets_and_one_full_stop():
+    assert template("teacherlm").prompt("How many?") == "Q: How many? A:"
+    assert template("teacherlm").answer("42", lettered=False) == " The answer is 42."
+    assert template("teacherlm").answer("U.S.", lettered=False) == " The answer is U.S."
+
+
+def test_defect_1_a_question_that_begins_with_q_gets_only_one():
+    assert template("teacherlm").prompt("Q: Where?", ("here", "there")) == "Q: Where? (A) here (B) there A:"
+    assert template("teacherlm").prompt("Q: Q:Where?") == "Q: Where? A:"
+
+
+def test_head_does_not_state_the_answer_twice():
+    prompt, answer = "Q: How? A:", " The answer is (B)."
+    expected = "Q: How? A: Let's think step by step. Soup is liquid. The answer is (B)."
+    assert head(prompt, answer, "cot", " Soup is liquid.") == expected
+    assert head(prompt, answer, "cot", " Soup is liquid. The answer is (B).") == expected
+    assert head(prompt, answer, "cot", "Soup is liquid. So the answer is (B)").endswith("liquid. So the answer is (B).")
+
+
+def test_tail_puts_the_answer_first_and_keeps_a_lost_space():
+    expected = "Q: How? A: The answer is (B). The common mistakes are: Soup is liquid."
+    assert tail("Q: How? A:", " The answer is (B).", "error", " Soup is liquid. ") == expected
+    assert tail("Q: How? A:", " The answer is (B).", "error", "Soup is liquid.") == expected
+
+
+@given(st.text(st.sampled_from(" \n\tab"), max_size=30))
+def test_cleaning_is_idempotent_and_leaves_no_doubled_space(text: str):
+    assert clean(clean(text)) == clean(text)
+    assert "  " not in clean(text)
+
+
+@given(words, st.lists(words.filter(lambda text: "Q:" not in text), max_size=3), words, words, st.sampled_from(KINDS))
+def test_no_layout_has_a_doubled_space_or_a_doubled_q(question: str, choices: list[str], gold: str, rationale: str, kind: str):
+    one = template("teacherlm")
+    prompt = one.prompt(question, choices)
+    answer = one.answer("B" if choices else gold.replace("Q:", ""), lettered=bool(choices))
+    texts = [prompt, prompt + answer, teacher_text(prompt, answer, kind)]
+    texts += [layout(prompt, answer, kind, rationale) for layout in (tail, head)]
+    for text in texts:
+        assert "  " not in text
+        assert text.startswith("Q: ")
+        assert not text[3:].lstrip().startswith("Q:")
+        assert text.startswith(prompt)
+    assert SUFFIX[kind] in texts[-1]
