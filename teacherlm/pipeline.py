@@ -24,7 +24,7 @@ class Pipeline(Settings):
     """Folders laid out like the rooms, searched for datasets, engines, objectives, stages."""
     slurm: dict[str, Any] = {}
     """Resources of every step, unless the step names its own."""
-    steps: list[dict[str, Any]]
+    steps: list[Any]
     """The chain, in order: `- stage: {settings}`."""
 
 
@@ -114,7 +114,8 @@ def _assign(values: dict[str, Any], assignment: str) -> None:
     if len(path) == 1 or path[0] == "slurm":
         assign(values, path, value)
         return
-    named = {str((given or {}).get("name", stage)): (item, stage) for item in values.get("steps", []) for stage, given in item.items()}
+    items = [item for item in values.get("steps") or [] if isinstance(item, dict)]
+    named = {str((given or {}).get("name", stage)): (item, stage) for item in items for stage, given in item.items()}
     if path[0] not in named:
         raise unknown("step", path[0], named)
     item, stage = named[path[0]]

@@ -1,11 +1,13 @@
-"""Where the real test data lies."""
+"""Where the real test data lies, and the promise that tests of real parts are not skipped where they must run."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+REQUIRED = "TEACHERLM_TEST_REAL"
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +29,26 @@ def creak(test_data: Path) -> Path:
 def stories260k(test_data: Path) -> Path:
     """A real pretrained Llama: 260K parameters, 512 tokens of vocabulary, context 512."""
     return test_data / "models" / "stories260k"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Remembered hashes of this session go to a folder of its own."""
+    before = os.environ.get("TEACHERLM_CACHE")
+    os.environ["TEACHERLM_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    if before is None:
+        del os.environ["TEACHERLM_CACHE"]
+    else:
+        os.environ["TEACHERLM_CACHE"] = before
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Where TEACHERLM_TEST_REAL=required, a skipped test of a real part is a failed one."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    uses_real_part = item.get_closest_marker("real") or "test_data" in getattr(item, "fixturenames", ())
+    if report.skipped and uses_real_part and os.environ.get(REQUIRED) == "required":
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid}: skipped, but {REQUIRED}=required: {report.longrepr}"

@@ -1,0 +1,112 @@
+"""Pipelines run here: real worker processes, stages of the tests' own plugin folder."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from teacherlm.errors import UserError
+from teacherlm.launch.local import holding
+from teacherlm.launch.run import run_pipeline
+from teacherlm.launch.status import read_status
+from teacherlm.store.manifest import lineage, read_manifest
+
+PLUGINS = Path(__file__).parent.parent / "plugins"
+CHAIN = [{"number": {"matrix": {"value": [1, 2]}}}, {"add": {"amount": 10}}, {"total": {}}]
+
+
+def run(tmp_path: Path, *assignments: str, steps: list | None = None, workers: int = 1, **options: object) -> dict[str, str]:
+    path = tmp_path / "pipeline.yaml"
+    path.write_text(yaml.safe_dump({"run_dir": str(tmp_path / "run"), "steps": steps or CHAIN}, sort_keys=False))
+    arguments = {"dry_run": False, "only": [], **options}
+    return run_pipeline(str(path), list(assignments), [PLUGINS], workers=workers, **arguments)  # type: ignore[arg-type]
+
+
+def calls(tmp_path: Path) -> list[str]:
+    path = tmp_path / "run" / "number" / "calls.txt"
+    return path.read_text().split() if path.exists() else []
+
+
+def test_a_chain_runs_and_leaves_a_manifest_for_each_job(tmp_path: Path) -> None:
+    assert run(tmp_path, workers=2) == {}
+    assert (tmp_path / "run/total/number.txt").read_text() == "23"
+    manifest = read_manifest(tmp_path / "run/add/1")
+    assert manifest is not None
+    assert (manifest.entry, manifest.counts, manifest.metrics) == ({"value": "1"}, {"rows": 1}, {"total": 11})
+    assert [path.name for path, _ in lineage(tmp_path / "run/total")] == ["total", "1", "2", "1", "2"]
+
+
+def test_a_second_run_does_nothing_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(tmp_path)
+    capsys.readouterr()
+    run(tmp_path)
+    assert "Nothing to do: all 5 jobs are done." in capsys.readouterr().err
+    assert calls(tmp_path) == ["1", "2"]
+
+
+def test_a_dry_run_says_what_and_why_and_does_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(tmp_path, dry_run=True)
+    assert "add/1: not there yet" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_only_what_changed_is_redone_and_the_old_output_is_kept_aside(tmp_path: Path) -> None:
+    run(tmp_path)
+    kept = tmp_path / "run/add/1/kept/ledger.txt"
+    kept.parent.mkdir()
+    kept.write_text("still valid")
+    run(tmp_path, "add.amount=20")
+    assert (tmp_path / "run/total/number.txt").read_text() == "43"
+    assert calls(tmp_path) == ["1", "2"]
+    assert kept.read_text() == "still valid"
+    assert len(list((tmp_path / "run/add/.stale").glob("1-*/1/number.txt"))) == 1
+
+
+def test_a_changed_seed_of_the_run_redoes_what_uses_it(tmp_path: Path) -> None:
+    run(tmp_path)
+    run(tmp_path, "seed=5")
+    assert (tmp_path / "run/total/number.txt").read_text() == "33"
+
+
+def test_only_a_named_step(tmp_path: Path) -> None:
+    run(tmp_path, only=["number"])
+    assert not (tmp_path / "run/add").exists()
+    with pytest.raises(UserError, match="No step named 'totl'. Did you mean 'total'"):
+        run(tmp_path, only=["totl"])
+
+
+def test_shards_run_before_the_whole(tmp_path: Path) -> None:
+    run(tmp_path, steps=[{"number": {"value": 1}}, {"add": {"shards": 3}}], workers=2)
+    assert (tmp_path / "run/add/number.txt").read_text() == "2"
+    assert sorted(p.name for p in (tmp_path / "run/add/shards").iterdir()) == ["0-of-3", "1-of-3", "2-of-3"]
+    run(tmp_path, steps=[{"number": {"value": 1}}, {"add": {"shards": 2}}])
+    assert sorted(p.name for p in (tmp_path / "run/add/shards").iterdir()) == ["0-of-3", "1-of-3", "2-of-3"]
+
+
+@pytest.mark.parametrize(("amount", "words"), [(13, "thirteen is not added"), (14, "RuntimeError: a bug (traceback in"), (15, "its process was killed")])
+def test_a_job_that_fails_stops_only_what_needs_it(tmp_path: Path, amount: int, words: str) -> None:
+    steps = [{"number": {"value": 1}}, {"add": {"matrix": {"amount": [amount, 1]}}}, {"total": {}}]
+    failures = run(tmp_path, steps=steps)
+    assert words in failures[f"add/{amount}"]
+    assert failures["total"] == f"not started: it needs add/{amount}, which failed"
+    assert (tmp_path / "run/add/1/number.txt").read_text() == "2"
+    status, problems = read_status(tmp_path / "run")
+    assert [(row.step, row.done, row.failed) for row in status] == [("number", 1, 0), ("add", 1, 1), ("total", 0, 1)]
+    assert problems == failures
+    if amount == 14:
+        assert "Traceback" in (tmp_path / "run/logs/add/14.log").read_text()
+
+
+def test_a_run_that_is_being_worked_on_is_refused(tmp_path: Path) -> None:
+    with holding(tmp_path / "run"), pytest.raises(UserError, match="another `teacherlm run` is at work"):
+        run(tmp_path)
+
+
+def test_the_job_file_is_the_whole_config(tmp_path: Path) -> None:
+    run(tmp_path)
+    manifest = read_manifest(tmp_path / "run/add/2")
+    assert manifest is not None
+    job = json.loads((tmp_path / "run/jobs" / f"{manifest.fingerprint}.json").read_text())
+    assert job["config"]["amount"] == 10
+    assert job["config"]["input"] == str(tmp_path / "run/number/2")

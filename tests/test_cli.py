@@ -1,0 +1,73 @@
+"""The command line: options derived from configs, hidden aliases, one clear line and exit code 2."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+PLUGINS = str(Path(__file__).parent / "plugins")
+
+
+def teacherlm(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "teacherlm.cli", *words], capture_output=True, text=True, cwd=cwd, timeout=120)
+
+
+def test_help_lists_every_stage_and_command() -> None:
+    shown = teacherlm("--help").stdout
+    for name in ("prepare", "enhance", "postprocess", "finetune", "evaluate", "report", "run", "status", "list"):
+        assert f" {name} " in shown
+
+
+def test_a_stage_of_a_plugin_folder_is_a_command(tmp_path: Path) -> None:
+    done = teacherlm("number", "--plugins", PLUGINS, "--value", "4", "--output", str(tmp_path / "out"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "out/number.txt").read_text() == "4"
+
+
+def test_options_win_over_the_config_file_and_set_over_options(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("value: 1\nseed: 100\n")
+    words = ("--plugins", PLUGINS, "-c", str(tmp_path / "c.yaml"), "--value", "2", "--output", str(tmp_path / "out"))
+    assert teacherlm("number", *words).returncode == 0
+    assert (tmp_path / "out/number.txt").read_text() == "102"
+    assert teacherlm("number", *words, "--set", "value=3", "--overwrite").returncode == 0
+    assert (tmp_path / "out/number.txt").read_text() == "103"
+
+
+def test_an_output_with_other_settings_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    words = ("number", "--plugins", PLUGINS, "--output", str(tmp_path / "out"))
+    teacherlm(*words, "--value", "1")
+    refused = teacherlm(*words, "--value", "2")
+    assert refused.returncode == 2
+    assert "was made with other settings" in refused.stderr
+    assert (tmp_path / "out/number.txt").read_text() == "1"
+    assert "already done" in teacherlm(*words, "--value", "1").stderr
+
+
+def test_a_folder_of_the_users_is_never_written_into(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/thesis.txt").write_text("years of work")
+    refused = teacherlm("number", "--plugins", PLUGINS, "--value", "1", "--output", str(tmp_path / "out"))
+    assert refused.returncode == 2
+    assert "is not this tool's" in refused.stderr
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["thesis.txt"]
+
+
+def test_a_bad_value_names_the_key_and_what_would_be_right(tmp_path: Path) -> None:
+    refused = teacherlm("number", "--plugins", PLUGINS, "--value", "many", "--output", str(tmp_path / "out"))
+    assert refused.returncode == 2
+    assert refused.stderr.strip() == "teacherlm: value: input should be a valid integer, unable to parse string as an integer, found 'many'."
+
+
+def test_a_bug_keeps_its_traceback(tmp_path: Path) -> None:
+    teacherlm("number", "--plugins", PLUGINS, "--value", "1", "--output", str(tmp_path / "n"))
+    failed = teacherlm("add", "--plugins", PLUGINS, "--input", str(tmp_path / "n"), "--amount", "14", "--output", str(tmp_path / "out"))
+    assert failed.returncode == 1
+    assert "RuntimeError: a bug" in failed.stderr
+    assert "Traceback" in failed.stderr
+
+
+def test_list_names_what_can_be_chosen() -> None:
+    shown = teacherlm("list", "stages").stdout
+    assert shown.splitlines()[0].split()[0] == "enhance"
+    refused = teacherlm("list", "stagse")
+    assert refused.returncode == 2
+    assert "Did you mean 'stages'" in refused.stderr
