@@ -1,0 +1,92 @@
+"""lm-eval's own model with our engine beneath its generation: one engine for teacher and student.
+
+Log-likelihoods stay lm-eval's to the last line of code, so numbers by letters equal those of plain `lm_eval`.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lm_eval.models.huggingface import HFLM
+from lm_eval.models.utils import normalize_gen_kwargs
+
+from teacherlm.errors import UserError
+from teacherlm.evaluation._standin import TransformersEngine
+from teacherlm.evaluation.loading import LoadedTask
+from teacherlm.evaluation.scoring import Answer
+from teacherlm.evaluation.students import Student
+from teacherlm.records import Completion, Request, Sampling
+
+DEFAULT_NEW_TOKENS = 256
+"""Where a task names no limit; lm-eval's own default."""
+UNDERSTOOD = {"until", "max_gen_toks", "do_sample", "temperature", "top_p", "top_k"}
+
+
+class EngineLM(HFLM):  # type: ignore[misc]
+    """A student in memory, as lm-eval sees it. Overrides `generate_until` alone."""
+
+    def __init__(self, engine: TransformersEngine, batch_size: int) -> None:
+        super().__init__(pretrained=engine.model, tokenizer=engine.tokenizer, batch_size=batch_size)
+        self.engine = engine
+
+    def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
+        return [completion.text for completion in self.completions(requests)]
+
+    def completions(self, requests: Sequence[Any]) -> list[Completion]:
+        """What was written for each of lm-eval's requests, in their order.
+
+        Raises: UserError when one could not be written, such as a prompt longer than the model's context.
+        """
+        asked = _requests([request.args for request in requests])
+        told = {one.key: one for one in self.engine.complete((str(i), request) for i, request in enumerate(asked))}
+        for number, request in enumerate(requests):
+            if told[str(number)].finish == "error":
+                raise UserError(f"task '{request.task_name}', item {request.doc_id}: {told[str(number)].error}")
+        return [told[str(number)] for number in range(len(asked))]
+
+
+def _requests(arguments: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Request]:
+    """(prompt, lm-eval's generation settings) -> requests; the i-th time the same is asked is its i-th sample."""
+    seen: Counter[Request] = Counter()
+    found = []
+    for prompt, settings in arguments:
+        first = Request(prompt, *_limits(settings))
+        found.append(Request(prompt, first.max_new_tokens, first.sampling, sample=seen[first]))
+        seen[first] += 1
+    return found
+
+
+def _limits(settings: Mapping[str, Any]) -> tuple[int, Sampling]:
+    kwargs = normalize_gen_kwargs(dict(settings), DEFAULT_NEW_TOKENS)
+    strange = set(kwargs) - UNDERSTOOD
+    if strange:
+        raise UserError(f"generation_kwargs.{min(strange)}: is not supported; known: {', '.join(sorted(UNDERSTOOD))}.")
+    temperature = float(kwargs.get("temperature", 0.0)) if kwargs["do_sample"] else 0.0
+    sampling = Sampling(temperature, float(kwargs.get("top_p", 1.0)), int(kwargs.get("top_k", 0)), tuple(s for s in kwargs["until"] if s))
+    return int(kwargs["max_gen_toks"]), sampling
+
+
+def ask(student: EngineLM, loaded: LoadedTask) -> list[list[Answer]]:
+    """What the student answers to every request of a task: one list per request, one answer per repeat."""
+    answers: list[list[Answer]] = [[] for _ in loaded.task.instances]
+    by_type: dict[str, list[int]] = defaultdict(list)
+    for position, instance in enumerate(loaded.task.instances):
+        by_type[instance.request_type] += [position] * (instance.repeats or 1)
+    for kind, positions in by_type.items():
+        for position, answer in zip(positions, _ask(student, kind, [loaded.task.instances[p] for p in positions]), strict=True):
+            answers[position].append(answer)
+    return answers
+
+
+def _ask(student: EngineLM, kind: str, requests: Sequence[Any]) -> list[Answer]:
+    if kind == "generate_until":
+        return [Answer(one.text, one.tokens) for one in student.completions(requests)]
+    return [Answer(value) for value in getattr(student, kind)(list(requests), disable_tqdm=True)]
+
+
+def build_student(student: Student, dtype: str, device: str | None, batch_size: int, seed: int, trust_remote_code: bool) -> EngineLM:
+    import transformers, torch
+    torch.manual_seed(seed)
+    model = transformers.AutoModelForCausalLM.from_pretrained(student.path, dtype=dtype, trust_remote_code=trust_remote_code)
+    tok = transformers.AutoTokenizer.from_pretrained(student.path)
+    return EngineLM(TransformersEngine(model.eval(), tok), batch_size)

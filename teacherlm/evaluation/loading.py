@@ -1,0 +1,183 @@
+"""Finds the tasks a user named, loads them with lm-eval, and names their content."""
+
+import contextlib
+import difflib
+import fnmatch
+import functools
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from teacherlm.errors import UserError, unknown
+from teacherlm.store.fingerprint import sha256_of
+
+OURS = Path(__file__).parent / "tasks"
+RULES_OF_ANSWERS = Path(__file__).parent.parent / "answers.py"
+
+
+@dataclass(frozen=True)
+class TaskOptions:
+    """What decides the questions a task asks."""
+
+    data: Mapping[str, Path] | Path | None = None
+    """Local data: of each task by name, or one for all."""
+    split: str | None = None
+    shots: int | None = None
+    limit: int | None = None
+    max_new_tokens: int | None = None
+    seed: int = 1234
+
+
+@dataclass(frozen=True)
+class LoadedTask:
+    name: str
+    task: Any
+    """lm-eval's task, its requests built."""
+    shots: int
+    template: str | None
+    """The template its prompts follow; None where the task declares none."""
+    content: str
+    """Names everything that decides questions and scores: task files, rows, prompts, gold."""
+
+    def item_id(self, doc: Mapping[str, Any], doc_id: int) -> str:
+        """The row's own id where it has one, so that predictions of different tasks and students pair up; else its number."""
+        return str(doc.get(_metadata(self.task).get("item", "id"), doc_id))
+
+    def answer_rule(self, doc: Mapping[str, Any]) -> str | None:
+        """The rule by which the answer is read from free text; None where the task has its own way."""
+        rule = doc.get("answer_rule") or _metadata(self.task).get("answer_rule")
+        return str(rule) if rule else None
+
+
+def load_tasks(patterns: Sequence[str], folders: Sequence[Path], options: TaskOptions) -> list[LoadedTask]:
+    """The tasks in the order named; a group or tag stands for its tasks, and `*` for every task whose name matches.
+
+    Our own and the user's tasks are searched first; lm-eval's own only for names not found there (reading them takes seconds).
+    Raises: UserError for unknown names, patterns without match, data a task cannot read, and unreadable data.
+    """
+    names = _expand(patterns, tuple(folders))
+    if isinstance(options.data, Mapping) and (strangers := set(options.data) - {name for name, _ in names}):
+        raise UserError(f"data.{min(strangers)}: is not among the tasks measured ({', '.join(name for name, _ in names)}).")
+    found: dict[str, LoadedTask] = {}
+    for name, defaults in names:
+        for task_name, task in _load(name, defaults, tuple(folders), options).items():
+            found.setdefault(task_name, _prepared(task_name, task, options))
+    return list(found.values())
+
+
+def _expand(patterns: Sequence[str], folders: tuple[Path, ...]) -> list[tuple[str, bool]]:
+    """(name, whether it is one of lm-eval's own)."""
+    names: dict[str, bool] = {}
+    for pattern in patterns:
+        defaults = False
+        matches = _matches(pattern, _manager(folders, False))
+        if not matches:
+            defaults = True
+            matches = _matches(pattern, _manager(folders, True))
+        if not matches:
+            raise _unknown_task(pattern, folders)
+        for name in matches:
+            names.setdefault(name, defaults)
+    return list(names.items())
+
+
+def _matches(pattern: str, manager: Any) -> list[str]:
+    if any(mark in pattern for mark in "*?["):
+        return fnmatch.filter(manager.all_subtasks, pattern)
+    return [pattern] if pattern in manager.all_tasks else []
+
+
+def _unknown_task(pattern: str, folders: tuple[Path, ...]) -> UserError:
+    if any(mark in pattern for mark in "*?["):
+        return UserError(f"tasks: no task matches '{pattern}'.")
+    own = _manager(folders, False).all_tasks
+    close = difflib.get_close_matches(pattern, _manager(folders, True).all_tasks, n=3, cutoff=0.5)
+    return unknown("task", pattern, {*own, *close})
+
+
+@functools.lru_cache(maxsize=8)
+def _manager(folders: tuple[Path, ...], defaults: bool, metadata: str = "{}") -> Any:
+    """lm-eval's index of tasks; `metadata` (JSON) reaches every task it loads."""
+    from lm_eval.tasks import TaskManager
+
+    include = [OURS, *folders]
+    missing = next((folder for folder in include if not folder.is_dir()), None)
+    if missing:
+        raise UserError(f"include_path: {missing}: no such folder.")
+    return TaskManager(include_path=[str(f) for f in include], include_defaults=defaults, metadata=json.loads(metadata))
+
+
+def _load(name: str, defaults: bool, folders: tuple[Path, ...], options: TaskOptions) -> dict[str, Any]:
+    """Task name -> lm-eval's task."""
+    data = options.data.get(name) if isinstance(options.data, Mapping) else options.data
+    index = _manager(folders, defaults).task_index
+    if data is not None and "custom_dataset" not in (index[name].cfg or {}):
+        raise UserError(f"data: the task '{name}' brings its own data and cannot read {data}; name the tasks it is for: data: {{task: path}}.")
+    told = {"data": str(data) if data is not None else None, "split": options.split}
+    metadata = json.dumps({key: value for key, value in told.items() if value is not None})
+    try:
+        with _quiet():
+            return dict(_manager(folders, defaults, metadata).load([name])["tasks"])
+    except (ValueError, OSError, ConnectionError) as error:
+        raise UserError(f"task '{name}': {str(error).splitlines()[0] if str(error) else type(error).__name__}") from error
+
+
+def _prepared(name: str, task: Any, options: TaskOptions) -> LoadedTask:
+    """Settings applied by lm-eval's own rules (a task that says 0 shots keeps 0), then every request built."""
+    declared = task.get_config("num_fewshot")
+    shots = declared if declared == 0 or options.shots is None else options.shots
+    task.set_config("num_fewshot", shots or 0)
+    task.set_fewshot_seed(seed=options.seed)
+    if options.max_new_tokens is not None and task.get_config("output_type") == "generate_until":
+        task.set_config("generation_kwargs", {"max_gen_toks": options.max_new_tokens}, update=True)
+    pool = getattr(getattr(task, "sampler", None), "df", None)
+    if shots and pool is not None and len(pool) < shots:
+        raise UserError(f"task '{name}': {shots} shots asked for, but its data holds {len(pool)} rows to take them from.")
+    with _quiet():
+        task.build_all_requests(limit=options.limit)
+    return LoadedTask(name, task, shots or 0, _template(name, task), _content(name, task, options))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """lm-eval draws a progress bar for building prompts that cannot be switched off."""
+    with contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
+def _metadata(task: Any) -> Mapping[str, Any]:
+    declared = task.get_config("metadata")
+    return declared if isinstance(declared, Mapping) else {}
+
+
+def _template(name: str, task: Any) -> str | None:
+    """Rows written by `prepare` say it themselves; other tasks declare it in their YAML."""
+    rows = {str(instance.doc["template"]) for instance in task.instances if isinstance(instance.doc, Mapping) and "template" in instance.doc}
+    if len(rows) > 1:
+        raise UserError(f"task '{name}': its rows follow different templates ({', '.join(sorted(rows))}); measure them apart.")
+    declared = _metadata(task).get("template")
+    return rows.pop() if rows else str(declared) if declared else None
+
+
+def _content(name: str, task: Any, options: TaskOptions) -> str:
+    found = hashlib.blake2b(digest_size=8)
+    for part in (name, *_source_hashes(task)):
+        found.update(f"{part}\0".encode())
+    for instance in task.instances:
+        row = (instance.doc_id, instance.arguments, instance.repeats, instance.doc)
+        found.update(json.dumps(row, sort_keys=True, default=str).encode())
+    return found.hexdigest()
+
+
+def _source_hashes(task: Any) -> list[str]:
+    """Of the task's YAML, those it may include, and the python beside it; and of our own rules of answers where they score."""
+    source = Path(str(_metadata(task).get("config_source", "")))
+    if not source.is_file():
+        return []
+    beside = [path for pattern in ("*.py", "_*") for path in source.parent.glob(pattern) if path.is_file()]
+    rules = [RULES_OF_ANSWERS] if source.parent == OURS else []
+    return [sha256_of(path) for path in sorted({source, *beside, *rules})]

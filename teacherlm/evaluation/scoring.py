@@ -1,0 +1,115 @@
+"""From what a model answered to one row per item and one number per metric, by the task's own rules."""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from teacherlm.answers import find_answer
+from teacherlm.errors import UserError
+from teacherlm.evaluation.loading import LoadedTask
+from teacherlm.evaluation.measured import Metric
+
+BOOTSTRAP_ITERATIONS = 1000
+"""For metrics without a closed standard error (F1, BLEU, ...)."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model returned for one request: the text it wrote, or a log-likelihood (and whether it is the greedy choice)."""
+
+    value: Any
+    tokens: int = 0
+    """Tokens generated."""
+
+
+def score(loaded: LoadedTask, answers: Sequence[Sequence[Answer]]) -> tuple[list[dict[str, Any]], tuple[Metric, ...]]:
+    """Rows of predictions.jsonl, and the metrics. `answers[i]` are those of the task's i-th request, one per repeat."""
+    task = loaded.task
+    for instance, given in zip(task.instances, answers, strict=True):
+        instance.resps, instance.filtered_resps = [one.value for one in given], {}
+    task.apply_filters()
+    tokens = {id(instance): sum(one.tokens for one in given) for instance, given in zip(task.instances, answers, strict=True)}
+    items = _by_item(task.instances)
+    names = _names(loaded, items)
+    rows, values = [], defaultdict(list)
+    for doc_id, instances in items.items():
+        scores: dict[str, Any] = {}
+        for name in instances[0].filtered_resps:
+            found = task.process_results(instances[0].doc, [instance.filtered_resps[name] for instance in instances])
+            scores |= {_metric_name(metric, name): value for metric, value in found.items()}
+        for metric, value in scores.items():
+            values[metric].append(value)
+        rows.append(_row(loaded, names[doc_id], instances, scores, sum(tokens[id(instance)] for instance in instances)))
+    return rows, tuple(_metric(task, name, found) for name, found in values.items())
+
+
+def _by_item(instances: Sequence[Any]) -> dict[int, list[Any]]:
+    """Requests of one question, in the order of its choices."""
+    items: dict[int, list[Any]] = defaultdict(list)
+    for instance in instances:
+        items[instance.doc_id].append(instance)
+    return {doc_id: sorted(found, key=lambda instance: int(instance.idx)) for doc_id, found in items.items()}
+
+
+def _names(loaded: LoadedTask, items: Mapping[int, list[Any]]) -> dict[int, str]:
+    """The rows' own ids, unless two rows share one: then their numbers."""
+    own = {doc_id: loaded.item_id(instances[0].doc, doc_id) for doc_id, instances in items.items()}
+    return own if len(set(own.values())) == len(own) else {doc_id: str(doc_id) for doc_id in own}
+
+
+def _metric_name(metric: str, filter_name: str) -> str:
+    """`acc`, or `exact_match,strict-match` where a task reads the text in several ways."""
+    return metric if filter_name == "none" else f"{metric},{filter_name}"
+
+
+def _metric(task: Any, name: str, values: list[Any]) -> Metric:
+    from lm_eval.api.metrics import mean, stderr_for_metric
+
+    aggregate = task.aggregation().get(name.split(",")[0], mean)
+    value = aggregate(values)
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise UserError(f"task '{task.task_name}': metric '{name}' is not a number, found {value!r}.")
+    stderr = stderr_for_metric(aggregate, BOOTSTRAP_ITERATIONS) if len(values) > 1 else None
+    return Metric(name, float(value), float(stderr(values)) if stderr else None, len(values))
+
+
+def _row(loaded: LoadedTask, item: str, instances: list[Any], scores: Mapping[str, Any], tokens: int) -> dict[str, Any]:
+    doc, output = instances[0].doc, _output(instances)
+    return {
+        "item": item,
+        "doc_id": instances[0].doc_id,
+        "prompt": instances[0].args[0],
+        "gold": _gold(loaded.task, doc),
+        "answer": _answer(loaded, doc, output),
+        "output": output,
+        "correct": {name: value for name, value in scores.items() if isinstance(value, (int, float))},
+        "tokens": tokens,
+    }
+
+
+def _output(instances: list[Any]) -> Any:
+    """The text written (a list where the task asks several times), or the log-likelihood of every choice."""
+    if instances[0].request_type == "loglikelihood":
+        return [float(instance.resps[0][0]) for instance in instances]
+    first = instances[0].resps
+    return first[0] if len(first) == 1 else list(first)
+
+
+def _gold(task: Any, doc: Any) -> Any:
+    gold = task.doc_to_target(doc)
+    if isinstance(gold, int) and task.get_config("doc_to_choice") is not None:
+        return task.doc_to_choice(doc)[gold]
+    return gold
+
+
+def _answer(loaded: LoadedTask, doc: Any, output: Any) -> Any:
+    """What the model said, for people and for pairing: the choice, the answer found by the rule, else the whole text."""
+    if isinstance(output, list) and output and isinstance(output[0], float):
+        if loaded.task.get_config("doc_to_choice") is None:
+            return None
+        choices = loaded.task.doc_to_choice(doc)
+        return choices[max(range(len(choices)), key=output.__getitem__)]
+    rule = loaded.answer_rule(doc)
+    return find_answer(output, rule) if rule and isinstance(output, str) else output

@@ -1,0 +1,61 @@
+"""Who is measured: every complete checkpoint of a run, or one model."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from teacherlm.errors import UserError
+from teacherlm.evaluation.measured import checkpoint_content, model_content
+from teacherlm.store.checkpoints import COMPLETE, Checkpoint, find_checkpoints, is_model_folder, read_checkpoint
+from teacherlm.store.manifest import require_finished
+
+
+@dataclass(frozen=True)
+class Student:
+    name: str
+    """`checkpoint-120`, the name of a model folder, or the hub id."""
+    path: str
+    """What `from_pretrained` is given."""
+    content: str
+    """Names weights, config and tokenizer."""
+    step: int | None = None
+    epoch: float | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What training recorded: template, train_on, seed, ..."""
+
+    @property
+    def template(self) -> str | None:
+        found = self.facts.get("template")
+        return str(found) if found else None
+
+
+def find_students(model: str, revision: str, which: Literal["all", "last"]) -> list[Student]:
+    """The students behind a setting, by step: an output of `finetune`, one checkpoint, a model folder, or a hub id.
+
+    Raises: UserError for a folder without a model, a torn checkpoint, and a run that is not finished.
+    """
+    path = Path(model)
+    if not path.exists():
+        return [Student(model, model, model_content(model, revision))]
+    if (path / COMPLETE).is_file():
+        return [_one_checkpoint(path)]
+    if is_model_folder(path):
+        return [Student(path.name, model, model_content(model, revision))]
+    require_finished(path)
+    found = find_checkpoints(path) if path.is_dir() else []
+    if not found:
+        raise UserError(f"{path}: holds no model (no config.json) and no complete checkpoint-<step> folder.")
+    return [_student(checkpoint) for checkpoint in (found[-1:] if which == "last" else found)]
+
+
+def _one_checkpoint(path: Path) -> Student:
+    checkpoint = read_checkpoint(path)
+    if checkpoint is None:
+        raise UserError(f"{path}: this checkpoint is torn (not all of its files are there).")
+    return _student(checkpoint)
+
+
+def _student(checkpoint: Checkpoint) -> Student:
+    folder = checkpoint.path
+    return Student(folder.name, str(folder), checkpoint_content(checkpoint), checkpoint.step, checkpoint.epoch, checkpoint.facts)

@@ -1,0 +1,86 @@
+"""Any dataset written by `prepare`, for lm-eval: free answers read from the text, or letters by log-likelihood."""
+
+import json
+import string
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, DatasetDict, load_from_disk
+
+COLUMNS = ("id", "prompt", "choices", "answer", "answer_rule", "template")
+
+
+def dataset(data: str | None = None, split: str | None = None, **_: Any) -> dict[str, Dataset]:
+    """The splits `test` (what is measured) and `train` (for shots; empty when there is none), with the columns above.
+
+    `data` is the folder written by `prepare`, or its .jsonl. `split` names what is measured; without it, it is the only split
+    of the folder, else `test`, else `validation`.
+    Raises: ValueError naming what is missing and what was found.
+    """
+    if data is None:
+        raise ValueError("`data` is missing: give the folder written by `prepare`, or its .jsonl.")
+    path = Path(data)
+    splits = DatasetDict({split or "test": _read_rows(path)}) if path.is_file() else _read_folder(path)
+    measured = splits[_measured_split(splits, split, data)]
+    rows = {"test": measured, "train": splits.get("train", measured.select([]))}
+    return {name: _ours(part, data) for name, part in rows.items()}
+
+
+def _read_folder(path: Path) -> DatasetDict:
+    if not (path / "dataset_dict.json").is_file():
+        raise ValueError(f"{path}: expected a folder written by `prepare` (it holds dataset_dict.json), or its .jsonl.")
+    return load_from_disk(str(path))
+
+
+def _read_rows(path: Path) -> Dataset:
+    rows = []
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"{path}:{number}: not valid JSON ({error}).") from None
+            missing = [column for column in COLUMNS if column not in row]
+            if missing:
+                raise ValueError(f"{path}:{number}: column '{missing[0]}' is missing: it was not written by `prepare`.")
+            rows.append({column: row[column] for column in COLUMNS})
+    if not rows:
+        raise ValueError(f"{path}: the file has no rows.")
+    return Dataset.from_list(rows)
+
+
+def _measured_split(splits: DatasetDict, split: str | None, data: str) -> str:
+    wanted = [split] if split else [*splits] if len(splits) == 1 else ["test", "validation"]
+    found = next((name for name in wanted if name in splits), None)
+    if found is None:
+        raise ValueError(f"{data}: has no split {' or '.join(repr(name) for name in wanted)} (found: {', '.join(splits)}).")
+    if not len(splits[found]):
+        raise ValueError(f"{data}: split '{found}' has no rows.")
+    return found
+
+
+def _ours(rows: Dataset, data: str) -> Dataset:
+    missing = [column for column in COLUMNS if column not in rows.column_names]
+    if missing:
+        raise ValueError(f"{data}: column '{missing[0]}' is missing: it was not written by `prepare`.")
+    return rows.select_columns(list(COLUMNS))
+
+
+def score(doc: dict[str, Any], results: list[str]) -> dict[str, float]:
+    """acc: the stated answer is the gold one by the question's own rule; parsed: an answer was stated at all."""
+    from teacherlm.answers import find_answer, same
+
+    stated = find_answer(results[0], doc["answer_rule"])
+    return {"acc": float(stated is not None and same(stated, doc["answer"], doc["answer_rule"])), "parsed": float(stated is not None)}
+
+
+def letters(doc: dict[str, Any]) -> list[str]:
+    """The letters that stand before the choices; a question without choices has none and cannot be measured by letters."""
+    if not doc["choices"]:
+        raise ValueError(f"question '{doc['id']}' has no choices: measure it with the task 'questions'.")
+    return list(string.ascii_uppercase[: len(doc["choices"])])
+
+
+def gold(doc: dict[str, Any]) -> int:
+    """Index of the right letter."""
+    return letters(doc).index(doc["answer"])

@@ -1,0 +1,186 @@
+"""Measure every checkpoint on lm-eval tasks, by letters or by what it writes; nothing is measured twice."""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from teacherlm.errors import UserError
+from teacherlm.evaluation.measured import FOLDER, Measured, Result, measured
+from teacherlm.evaluation.students import Student, find_students
+from teacherlm.log import say
+from teacherlm.stage import Alias, Input, Model, Outcome, Runtime, Source, Stage, StageConfig
+from teacherlm.store.files import write_jsonl
+
+if TYPE_CHECKING:
+    from teacherlm.evaluation.harness import EngineLM
+    from teacherlm.evaluation.loading import LoadedTask
+
+VERSION = 1
+MODEL_ARGS = {"pretrained": "input", "revision": "revision", "dtype": "dtype", "trust_remote_code": "trust_remote_code"}
+"""What the original's `--model_args a=b,c=d` may hold, and our settings for it."""
+
+
+def parse_names(value: Any) -> Any:
+    """`creak,ecqa` is two names, alone or inside a list."""
+    words = [value] if isinstance(value, str) else value
+    return [part.strip() for word in words for part in str(word).split(",") if part.strip()] if isinstance(words, (list, tuple)) else value
+
+
+def parse_model_args(words: str) -> dict[str, Any]:
+    """`pretrained=PATH,revision=x` -> our settings. Raises: UserError for a key that is not known."""
+    found: dict[str, Any] = {}
+    for word in words.split(","):
+        key, _, value = word.partition("=")
+        if key.strip() not in MODEL_ARGS:
+            raise UserError(f"--model_args: '{key.strip()}' is not known; known: {', '.join(MODEL_ARGS)}.")
+        found[MODEL_ARGS[key.strip()]] = value.strip()
+    return found
+
+
+class EvaluateConfig(StageConfig):
+    output: Annotated[Runtime[Path], Alias("--output_path")]
+    """Folder to write: results.jsonl, and measured/ with the answer to every question."""
+    input: Annotated[Model, Alias("--model_args")]
+    """What to measure: the output of `finetune` (each of its checkpoints), a model folder, or a hub id."""
+    tasks: Annotated[list[str], BeforeValidator(parse_names), Field(min_length=1)]
+    """lm-eval tasks or groups by name, ours, yours or its own; `mmlu_*` matches names."""
+    data: Annotated[dict[str, Path] | Path | None, Source("data")] = None
+    """Local data for tasks that can read it: one path, or {task: path}."""
+    split: str | None = None
+    """The split of `data` that the tasks `questions` and `questions_letters` measure."""
+    checkpoints: Literal["all", "last"] = "all"
+    """Which checkpoints of a run are measured."""
+    shots: Annotated[int | None, Alias("--num_fewshot"), Field(ge=0)] = None
+    """Solved examples before each question; by default as the task says, else none."""
+    limit: Annotated[int | None, Field(ge=1)] = None
+    """Measure the first so many questions of each task only (for trying out)."""
+    max_new_tokens: Annotated[int | None, Field(ge=1)] = None
+    """Longest answer of tasks where the student writes; by default as the task says."""
+    include_path: list[Input] = []
+    """Folders with your own lm-eval task YAMLs."""
+    allow_template_mismatch: bool = False
+    """Measure even where a task's prompts follow another template than the student was taught."""
+    revision: str = "main"
+    """Revision of a hub model."""
+    dtype: str = "auto"
+    """Precision of the weights, such as float32; auto: as they were saved."""
+    seed: int = 1234
+    """Draws the shots, and any sampling a task asks for; lm-eval's own default."""
+    trust_remote_code: bool = False
+    """Run code that comes with a hub model. Only for models you trust."""
+    batch_size: Annotated[Runtime[int], Field(ge=1)] = 32
+    """Questions answered at once; does not change the result."""
+    device: Runtime[str | None] = None
+    """cpu, cuda, cuda:1, ...; by default a GPU where there is one."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_model_args(cls, values: Any) -> Any:
+        given = values.get("input") if isinstance(values, Mapping) else None
+        if isinstance(given, str) and given.startswith(tuple(f"{key}=" for key in MODEL_ARGS)):
+            return {**values, **parse_model_args(given)}
+        return values
+
+
+def evaluate(config: EvaluateConfig) -> Outcome:
+    from teacherlm.evaluation.loading import TaskOptions, load_tasks
+
+    students = find_students(config.input, config.revision, config.checkpoints)
+    options = TaskOptions(config.data, config.split, config.shots, config.limit, config.max_new_tokens, config.seed)
+    tasks = load_tasks(config.tasks, config.include_path, options)
+    for student in students:
+        for task in tasks:
+            refuse_mismatch(student, task.template, task.name, config.allow_template_mismatch)
+    cells = [Cell(student, task, place(config, student, task)) for student in students for task in tasks]
+    todo = [cell for cell in cells if cell.measured.read() is None]
+    if len(cells) > len(todo):
+        say(f"{len(cells) - len(todo)} of {len(cells)} measurements are already there.")
+    for student in students:
+        measure_all([cell for cell in todo if cell.student is student], config)
+    rows = [row for cell in cells for row in result_rows(cell, config.output)]
+    write_jsonl(config.output / "results.jsonl", rows)
+    return Outcome(
+        counts={"checkpoints": len(students), "tasks": len(tasks), "measured": len(todo), "already measured": len(cells) - len(todo)},
+        metrics={f"{row['checkpoint']}.{row['task']}.{row['metric']}": row["value"] for row in rows},
+        facts={"tokens": sum(found.tokens for cell in cells if (found := cell.measured.read()))},
+    )
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One student on one task."""
+
+    student: Student
+    task: "LoadedTask"
+    measured: Measured
+
+
+def place(config: EvaluateConfig, student: Student, task: "LoadedTask") -> Measured:
+    settings = {"dtype": config.dtype, "seed": config.seed, "version": VERSION}
+    return measured(config.output, student.content, task.content, settings)
+
+
+def refuse_mismatch(student: Student, template: str | None, task: str, allowed: bool) -> None:
+    """Raises: UserError where both say which template they follow, and they differ."""
+    if student.template and template and student.template != template and not allowed:
+        raise UserError(
+            f"task '{task}' asks by the template '{template}', {student.path} was taught by '{student.template}': "
+            f"its score would not count what it learnt. Choose another task, or allow_template_mismatch."
+        )
+
+
+def measure_all(cells: list[Cell], config: EvaluateConfig) -> None:
+    """One student, loaded once, on the tasks it was not measured on yet."""
+    if not cells:
+        return
+    from teacherlm.evaluation.harness import build_student
+
+    student = build_student(cells[0].student, config.dtype, config.device, config.batch_size, config.seed, config.trust_remote_code)
+    for cell in cells:
+        measure(student, cell)
+
+
+def measure(student: "EngineLM", cell: Cell) -> None:
+    from teacherlm.evaluation.harness import ask
+    from teacherlm.evaluation.scoring import score
+
+    started = time.monotonic()
+    predictions, metrics = score(cell.task, ask(student, cell.task))
+    seconds = time.monotonic() - started
+    cell.measured.write(predictions, Result(metrics, sum(row["tokens"] for row in predictions), seconds))
+    first = metrics[0]
+    spread = f" ± {first.stderr:.3f}" if first.stderr is not None else ""
+    say(f"{cell.student.name} {cell.task.name}: {first.name} {first.value:.3f}{spread} on {first.n} questions, {seconds:.1f} s")
+
+
+def result_rows(cell: Cell, output: Path) -> Iterator[dict[str, Any]]:
+    """Rows of results.jsonl. `template` is null where the task or the student declares none."""
+    found = cell.measured.read()
+    assert found is not None
+    student, task = cell.student, cell.task
+    for metric in found.metrics:
+        yield {
+            "checkpoint": student.name,
+            "step": student.step,
+            "epoch": student.epoch,
+            "task": task.name,
+            "metric": metric.name,
+            "value": metric.value,
+            "stderr": metric.stderr,
+            "n": metric.n,
+            "shots": task.shots,
+            "template": task.template if student.template and task.template else None,
+            "task_template": task.template,
+            "student_template": student.template,
+            "task_hash": task.content,
+            "predictions": str(cell.measured.predictions.relative_to(output)),
+            "tokens": found.tokens,
+            "seconds": found.seconds,
+        }
+
+
+STAGE = Stage(evaluate, EvaluateConfig, version=VERSION, keeps=(FOLDER,))
