@@ -13,6 +13,10 @@ from teacherlm.errors import UserError
 C = TypeVar("C", bound=BaseModel)
 
 
+class BadKeys(UserError):
+    """A UserError whose every line starts with a key; inside another config the outer key goes before it."""
+
+
 def parse_config(model: type[C], values: Mapping[str, Any], where: str = "") -> C:
     """A validated config.
 
@@ -22,7 +26,7 @@ def parse_config(model: type[C], values: Mapping[str, Any], where: str = "") -> 
         return model.model_validate(dict(values))
     except ValidationError as error:
         lines = [_line(model, dict(detail), where) for detail in error.errors()]
-        raise UserError("\n".join(dict.fromkeys(lines))) from None
+        raise BadKeys("\n".join(dict.fromkeys(lines))) from None
 
 
 def _line(model: type[BaseModel], detail: dict[str, Any], where: str) -> str:
@@ -37,8 +41,9 @@ def _line(model: type[BaseModel], detail: dict[str, Any], where: str) -> str:
     if detail["type"] == "missing":
         return f"{start}{key}: is required."
     if detail["type"] in ("value_error", "assertion_error"):
-        message = str(detail.get("ctx", {}).get("error", detail["msg"]))
-        return "\n".join(f"{start}{key}: {line}" if key else f"{start}{line}" for line in message.splitlines())
+        inner = detail.get("ctx", {}).get("error", detail["msg"])
+        between = "." if isinstance(inner, BadKeys) else ": "
+        return "\n".join(f"{start}{key}{between if key else ''}{line}" for line in str(inner).splitlines())
     return f"{start}{key}: {detail['msg'][0].lower()}{detail['msg'][1:]}, found {detail['input']!r}."
 
 

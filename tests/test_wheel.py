@@ -12,8 +12,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def test_every_folder_of_the_package_is_named_in_pyproject() -> None:
-    import tomllib  # Python 3.11; the tests run there
-
+    tomllib = pytest.importorskip("tomllib", reason="comes with Python 3.11")
     named = set(tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
     folders = {".".join(path.parent.relative_to(REPOSITORY).parts) for path in (REPOSITORY / "teacherlm").rglob("*.py")}
     assert named == folders | {"teacherlm.pipelines", "teacherlm.ds_configs", "teacherlm.slurm"}
