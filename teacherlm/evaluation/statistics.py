@@ -149,6 +149,16 @@ def majority(golds: Iterable[str]) -> tuple[str, float]:
     return str(answers[best]), float(counts[best] / counts.sum())
 
 
+def mean_of(values: Sequence[float]) -> float | None:
+    """None without values: there is no mean of nothing."""
+    return math.fsum(values) / len(values) if values else None
+
+
+def spread_of(values: Sequence[float]) -> float | None:
+    """Sample standard deviation, of seeds for instance; None for fewer than two values."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
 def _require_scores(scores: Floats) -> None:
     if scores.size == 0:
         raise ValueError("no scores: a comparison needs at least one question")

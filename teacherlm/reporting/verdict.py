@@ -1,0 +1,88 @@
+"""What was found, in plain sentences: the answer first, then what to keep in mind when believing it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from teacherlm.reporting.measured import UNTRAINED
+
+FEW_QUESTIONS = 100
+Row = Mapping[str, Any]
+
+
+def answer(comparisons: Sequence[Row], baseline: str) -> str:
+    """One sentence: the candidate that gains most over the baseline, by how much, how sure."""
+    best = headline(comparisons)
+    if best is None:
+        return f"Nothing to compare: no student was measured beside one trained on '{baseline}' on the same questions."
+    same = [row for row in comparisons if (row["student"], row["candidate"]) == (best["student"], best["candidate"])]
+    who = best["candidate"] + (f" ({best['student']})" if len({row["student"] for row in comparisons}) > 1 else "")
+    sentence = _sentence(best, who, f" of {best['task']}" if len({row["task"] for row in comparisons}) > 1 else "")
+    if len(same) == 1:
+        return sentence
+    won = sum(is_shown(row) and row["difference"] > 0 for row in same)
+    lost = sum(is_shown(row) and row["difference"] < 0 for row in same)
+    rest = f" and is behind on {lost}" if lost else ""
+    return f"{who} beats {baseline} on {won} of {len(same)} tasks{rest}; where it does best, {sentence}"
+
+
+def _sentence(row: Row, who: str, of_task: str) -> str:
+    on = f"on {row['n']:,} questions{of_task}"
+    gain, (low, high) = 100 * row["difference"], interval(row["ci_low"], row["ci_high"])
+    if not is_shown(row):
+        return f"no difference shown between {who} and {row['baseline']}: {gain:+.1f} points, 95% interval {low} to {high}, {on}"
+    if gain > 0:
+        return f"{who} beats {row['baseline']} by {gain:.1f} points, 95% interval {low} to {high}, {on}"
+    low, high = interval(-row["ci_high"], -row["ci_low"])
+    return f"{who} is behind {row['baseline']} by {-gain:.1f} points, 95% interval {low} to {high}, {on}"
+
+
+def is_shown(row: Row) -> bool:
+    """A difference counts as shown when the interval excludes 0 and the p-value, adjusted for all comparisons made, is below 5%."""
+    return bool((row["ci_low"] > 0 or row["ci_high"] < 0) and row["p_adjusted"] < 0.05)
+
+
+def headline(comparisons: Sequence[Row]) -> Row | None:
+    """The comparison the answer is about: the trained candidate with the largest mean gain over its tasks, its best task."""
+    trained = [row for row in comparisons if row["candidate"] != UNTRAINED]
+    if not trained:
+        return None
+    gains: dict[tuple[str, str], list[float]] = {}
+    for row in trained:
+        gains.setdefault((row["student"], row["candidate"]), []).append(row["difference"])
+    who = max(gains, key=lambda name: sum(gains[name]) / len(gains[name]))
+    return max((row for row in trained if (row["student"], row["candidate"]) == who), key=lambda row: row["difference"])
+
+
+def interval(low: float, high: float) -> tuple[str, str]:
+    """Ends of an interval in points: whole ones where nothing is lost by it, else with a decimal (0.3 is not 0)."""
+    digits = 0 if min(abs(low), abs(high)) >= 0.1 else 1
+    return f"{100 * low:.{digits}f}", f"{100 * high:.{digits}f}"
+
+
+def cautions(comparisons: Iterable[Row], students: Sequence[Row], baseline: str) -> list[str]:
+    """What could make a reader believe too much, each as one sentence."""
+    found = []
+    for row in comparisons:
+        name = f"{row['candidate']} against {row['baseline']} ({row['student']}, {row['task']})"
+        if row["unmatched"]:
+            found.append(f"{name}: {row['unmatched']:,} questions were not answered by every side and seed, and are left out.")
+        if row["n"] < FEW_QUESTIONS:
+            found.append(f"{name}: {row['n']} questions are few; the interval is rough.")
+        if len(row["task_hashes"]) > 1:
+            found.append(f"{name}: the task was measured with different contents ({', '.join(row['task_hashes'])}).")
+        if min(len(row["baseline_seeds"]), len(row["candidate_seeds"])) < 2 and row["candidate"] != UNTRAINED:
+            found.append(f"{name}: one seed on a side says nothing about how much training luck matters.")
+    return list(dict.fromkeys(found)) + _unequal_training(students, baseline)
+
+
+def _unequal_training(students: Sequence[Row], baseline: str) -> list[str]:
+    found = []
+    for label in dict.fromkeys(row["student"] for row in students):
+        tokens = {r["trained_on"]: r["trained_tokens"] for r in students if r["student"] == label and r["trained_tokens"]}
+        most = max((count for name, count in tokens.items() if name != baseline), default=0)
+        if baseline in tokens and tokens[baseline] < most:
+            found.append(
+                f"{label}: {baseline} was trained on fewer tokens than others ({tokens[baseline]:,.0f} against up to {most:,.0f}); "
+                "part of a difference may be due to that."
+            )
+    return found
