@@ -3,7 +3,8 @@
 `complete.json` is written last inside a checkpoint: one without it, or whose files differ from its list, is torn and never used.
 """
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,19 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
         if not file.is_file() or file.stat().st_size != size:
             return None
     return Checkpoint(folder, seal["step"], seal["epoch"], seal["facts"])
+
+
+def drop_files(folder: Path, names: Iterable[str]) -> None:
+    """Remove files or folders (by pattern) of a complete checkpoint, which stays complete at every moment."""
+    dropped = sorted({path for name in names for path in folder.glob(name)})
+    gone = {str(file.relative_to(folder)) for path in dropped for file in (path, *path.rglob("*"))}
+    seal = read_json(folder / COMPLETE)
+    write_json(folder / COMPLETE, {**seal, "files": {name: size for name, size in seal["files"].items() if name not in gone}})
+    for path in dropped:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def find_checkpoints(run: Path) -> list[Checkpoint]:

@@ -1,0 +1,151 @@
+"""Train a student on one column of a dataset, from a model or from scratch."""
+
+import random
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from teacherlm.catalog import ObjectiveChoice, find
+from teacherlm.errors import UserError
+from teacherlm.log import say
+from teacherlm.stage import Alias, Input, Model, Outcome, Stage, StageConfig
+from teacherlm.training.objectives.sft import SftSettings
+from teacherlm.training.settings import Recipe, Scratch
+
+if TYPE_CHECKING:
+    from teacherlm.training.encoding import Encoded
+    from teacherlm.training.texts import Table, Text
+
+
+class FinetuneConfig(StageConfig, Recipe):
+    input: Annotated[Input, Alias("--dataset_name")]
+    """Dataset folder (of a DatasetDict its `train` split), or a .jsonl with the columns."""
+    model: Annotated[Model | None, Alias("--model_name_or_path")] = None
+    """Student to start from: a model folder, the output of another finetune, or a hub id."""
+    scratch: Scratch | None = None
+    """Instead of a model: a small one with fresh weights, e.g. {hidden_size: 64, layers: 3, heads: 4, context: 256}."""
+    train_on: Annotated[str, Alias("--task_type"), Alias("--task-type")] = "cot_tail"
+    """Column of text to train on: text, cot_tail (answer first), cot_head (rationale first), all, or any other."""
+    objective: ObjectiveChoice = SftSettings()
+    """A file in teacherlm/training/objectives/ and its settings."""
+    loss_on: Literal["completion", "all"] = "completion"
+    """What carries loss: what follows the row's prompt, or the whole text (as the original did)."""
+    max_source_length: Annotated[int, Alias("--max_source_length"), Field(gt=1)] = 2048
+    """Longest row in tokens; longer ones lose the beginning of their prompt, never of their completion."""
+    held_out: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the rows kept out of training; the loss on them stands in every checkpoint (held_out_loss)."""
+    trust_remote_code: bool = False
+    """Run code that a hub model brings along."""
+    limit: Annotated[int | None, Field(gt=0)] = None
+    """Only the first rows."""
+
+    @model_validator(mode="after")
+    def _one_student(self) -> "FinetuneConfig":
+        if (self.model is None) == (self.scratch is None):
+            raise UserError("set exactly one of model (a folder or hub id) and scratch (e.g. {hidden_size: 64, layers: 3}).")
+        return self
+
+
+def finetune(config: FinetuneConfig) -> Outcome:
+    """Writes checkpoint-<step> folders and metrics.jsonl into `config.output`."""
+    from transformers import set_seed
+
+    from teacherlm.training.families import Causal
+    from teacherlm.training.run import Job, train
+    from teacherlm.training.texts import build_texts, read_table, template_of
+
+    table = read_table(config.input, config.limit)
+    texts = build_texts(table, config.train_on, config.loss_on == "completion")
+    tokenizer = _build_tokenizer(config, table)
+    family = Causal()
+    objective = find("objectives", config.objective.name).build(config.objective, family)
+    limit = _limit(config, tokenizer)
+    encoded, kept_out = (_encode(part, tokenizer, objective, family, limit) for part in split(texts, config.held_out, config.seed))
+    facts = {
+        "template": template_of(table),
+        "train_on": config.train_on,
+        "loss_on": config.loss_on,
+        "seed": config.seed,
+        "student": _student(config),
+    }
+    job = Job(config, tokenizer, objective, encoded.rows, kept_out.rows, facts, config.output)
+
+    def build() -> Any:
+        set_seed(config.seed)
+        return _build_model(config, tokenizer)
+
+    metrics = train(job, build)
+    counts = {"rows": len(texts), "trained": len(encoded.rows), "held_out": len(kept_out.rows), **encoded.counts()}
+    return Outcome(counts, metrics, {**facts, "trained_tokens": metrics["trained_tokens"], "parameters": _parameters(config.output)})
+
+
+def split(texts: "list[Text]", share: float, seed: int) -> "tuple[list[Text], list[Text]]":
+    """(to train on, held out), both in the input's order; which are held out is the seed's choice.
+
+    Raises: UserError when nothing would be left on either side.
+    """
+    count = round(share * len(texts))
+    if share and not 0 < count < len(texts):
+        raise UserError(f"held_out {share} of {len(texts)} rows leaves {'none to train on' if count else 'none held out'}.")
+    out = set(random.Random(f"held out/{seed}").sample(range(len(texts)), count))
+    return [t for i, t in enumerate(texts) if i not in out], [texts[i] for i in sorted(out)]
+
+
+def _encode(texts: "list[Text]", tokenizer: Any, objective: Any, family: Any, limit: int) -> "Encoded":
+    from teacherlm.training.encoding import encode
+
+    return encode(texts, tokenizer, objective, family, limit)
+
+
+def _build_tokenizer(config: FinetuneConfig, table: "Table") -> Any:
+    if config.model is not None:
+        from teacherlm.training.pretrained import read_tokenizer
+
+        return read_tokenizer(config.model, config.trust_remote_code)
+    from teacherlm.training.scratch import build_tokenizer
+    from teacherlm.training.texts import tokenizer_texts
+
+    assert config.scratch is not None
+    return build_tokenizer(config.scratch, tokenizer_texts(table, config.scratch.tokenizer_columns))
+
+
+def _build_model(config: FinetuneConfig, tokenizer: Any) -> Any:
+    if config.model is not None:
+        from teacherlm.training.pretrained import read_model
+
+        return read_model(config.model, config.trust_remote_code)
+    from teacherlm.training.scratch import build_model
+
+    assert config.scratch is not None
+    return build_model(config.scratch, tokenizer)
+
+
+def _limit(config: FinetuneConfig, tokenizer: Any) -> int:
+    """Tokens of a row: what was asked for, but never more than the model's context."""
+    if config.scratch is not None:
+        context = config.scratch.context
+    else:
+        from teacherlm.training.pretrained import read_context
+
+        context = read_context(str(config.model), config.trust_remote_code)
+    if context < config.max_source_length:
+        say(f"rows are cut at the model's context of {context} tokens (max_source_length is {config.max_source_length}).")
+    return min(context, config.max_source_length)
+
+
+def _student(config: FinetuneConfig) -> str:
+    if config.scratch is not None:
+        return f"scratch {config.scratch.layers}x{config.scratch.hidden_size}"
+    model = str(config.model)
+    return Path(model).name if Path(model).exists() else model
+
+
+def _parameters(run: Path) -> int:
+    """Weights of the last checkpoint, counted from its files."""
+    from teacherlm.training.pretrained import count_parameters
+
+    return count_parameters(str(run))
+
+
+STAGE = Stage(finetune, FinetuneConfig, version=1)

@@ -1,0 +1,99 @@
+"""Which rows a step sees: the seed's order, cut into global batches and those into each process's micro-batches."""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from math import ceil
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from teacherlm.errors import UserError
+from teacherlm.training.families import IGNORE, Batch, Row
+
+LARGEST_DEFAULT_MICRO_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How a batch of `rows` is cut up: `processes` at once, each `micro` rows at a time."""
+
+    rows: int
+    micro: int
+    processes: int
+
+    @property
+    def accumulation(self) -> int:
+        return ceil(self.rows / (self.micro * self.processes))
+
+
+def cut(batch_size: int, micro_batch: int | None, accumulation: int | None, processes: int) -> Cut:
+    """Fill in what is not given. Raises: UserError when the given numbers contradict batch_size."""
+    share = ceil(batch_size / processes)
+    if micro_batch and accumulation and micro_batch * accumulation * processes != batch_size:
+        product = micro_batch * accumulation * processes
+        raise UserError(
+            f"micro_batch {micro_batch} x accumulation {accumulation} x {processes} process{'es' if processes > 1 else ''} = {product}"
+            f" rows per step, but batch_size is {batch_size}: set batch_size to {product}, or leave accumulation out."
+        )
+    micro = micro_batch or (ceil(share / accumulation) if accumulation else min(share, LARGEST_DEFAULT_MICRO_BATCH))
+    return Cut(batch_size, min(micro, share), processes)
+
+
+class MicroBatches:
+    """The rows of every micro-batch of one process, epoch by epoch; a batch sampler for DataLoader.
+
+    An epoch is a fresh permutation by seed and epoch alone, so neither the cut nor a restart changes a step's rows. Within a
+    batch rows are sorted by length: micro-batches then need little padding. Where a process has no row left for a
+    micro-batch it gets a row without labels (`~i`), because all processes must take part in every step.
+    """
+
+    def __init__(self, lengths: Sequence[int], cut: Cut, seed: int, process: int = 0) -> None:
+        self.lengths, self.cut, self.seed, self.process, self.epoch = lengths, cut, seed, process, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        full, rest = divmod(len(self.lengths), self.cut.rows)
+        return full * self.cut.accumulation + ceil(rest / (self.cut.micro * self.cut.processes))
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = list(range(len(self.lengths)))
+        random.Random(f"{self.seed}/{self.epoch}").shuffle(order)
+        for start in range(0, len(order), self.cut.rows):
+            batch = sorted(order[start : start + self.cut.rows], key=lambda i: (-self.lengths[i], i))
+            together = self.cut.micro * self.cut.processes
+            for at in range(0, len(batch), together):
+                shared = batch[at : at + together]
+                yield shared[self.process :: self.cut.processes] or [~shared[0]]
+
+
+class Rows(Dataset[Row]):
+    """Tokenised rows in memory; `~i` is row i without labels."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Row:
+        if index >= 0:
+            return self.rows[index]
+        row = self.rows[~index]
+        return {**row, "labels": row["labels"] * 0 + IGNORE}
+
+    def lengths(self) -> list[int]:
+        return [len(row["input_ids"]) for row in self.rows]
+
+
+class EpochLoader(DataLoader[Row]):
+    """A DataLoader that tells its batch sampler the epoch (transformers calls `set_epoch`)."""
+
+    def set_epoch(self, epoch: int) -> None:
+        self.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]
+
+
+def build_loader(rows: Rows, batches: MicroBatches, collate: Callable[[list[Row]], Batch]) -> EpochLoader:
+    return EpochLoader(rows, batch_sampler=batches, collate_fn=collate, pin_memory=torch.cuda.is_available())  # type: ignore[arg-type]

@@ -1,0 +1,103 @@
+"""One process or many: what must be set before training starts, and left behind clean for the next job of this worker."""
+
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from teacherlm.errors import UserError
+from teacherlm.log import say
+from teacherlm.shipped import shipped_folder
+
+
+def world_size() -> int:
+    """Processes of this training; torchrun says how many."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_main() -> bool:
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def read_ds_config(name: str) -> dict[str, Any]:
+    """A name in ds_configs/, or a path. Raises: UserError listing the names, or naming the file that is not JSON."""
+    shipped = {path.stem: path for path in shipped_folder("ds_configs").glob("*.json")}
+    path = shipped.get(name, Path(name))
+    if not path.is_file():
+        raise UserError(f"ds_config: no file '{name}', and no shipped config of that name. Known: {', '.join(sorted(shipped))}.")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: not valid JSON ({error}).") from None
+    if not isinstance(config, dict):
+        raise UserError(f"{path}: expected a JSON object with DeepSpeed's settings.")
+    return config
+
+
+@contextmanager
+def training_environment(deepspeed: bool) -> Iterator[None]:
+    """DeepSpeed starts a process group even for one process; whatever was started ends here.
+
+    Leaving the group explicitly matters: without it one run in two aborts after the work is done.
+    """
+    before = dict(os.environ)
+    if deepspeed:
+        os.environ.update({k: v for k, v in _alone().items() if k not in os.environ})
+    try:
+        yield
+    finally:
+        _leave(deepspeed)
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
+
+
+def _alone() -> Mapping[str, str]:
+    """What torchrun would set for one process."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    one = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    return one if torch.cuda.is_available() else {**one, "DS_ACCELERATOR": "cpu"}
+
+
+def _leave(deepspeed: bool) -> None:
+    from accelerate.state import AcceleratorState
+
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+    AcceleratorState._reset_state(reset_partial_state=True)
+    if deepspeed:
+        from deepspeed import comm
+        from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+        comm.comm.cdb = None  # its own handle of the group that is gone
+        unset_hf_deepspeed_config()
+
+
+@contextmanager
+def wandb_run(report_to: str, project: str, folder: Path) -> Iterator[None]:
+    """Written below the output; offline where there is no key, for `wandb sync` later."""
+    if report_to != "wandb":
+        yield
+        return
+    ours = {"WANDB_PROJECT": project, "WANDB_DIR": str(folder)}
+    if "WANDB_API_KEY" not in os.environ and "WANDB_MODE" not in os.environ:
+        say(f"wandb: no WANDB_API_KEY, so the run is kept in {folder}/wandb; upload it later with `wandb sync`.")
+        ours["WANDB_MODE"] = "offline"
+    added = {k: v for k, v in ours.items() if k not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        import wandb
+
+        with suppress(Exception):  # a server that cannot be reached must not cost a finished training
+            wandb.finish(quiet=True)
+        for name in added:
+            os.environ.pop(name, None)

@@ -1,0 +1,71 @@
+"""What a user may set about the training of a student (read without importing torch)."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from teacherlm.stage import Alias, Runtime, Settings
+
+
+class Scratch(Settings):
+    """A small Llama with fresh weights and a tokenizer made from the data."""
+
+    hidden_size: Annotated[int, Field(gt=0)] = 64
+    """Width; a multiple of `heads`."""
+    layers: Annotated[int, Field(gt=0)] = 3
+    """Number of transformer blocks."""
+    heads: Annotated[int, Field(gt=0)] = 4
+    """Attention heads."""
+    intermediate: Annotated[int, Field(gt=0)] | None = None
+    """Width of the feed-forward part; by default 8/3 of hidden_size, rounded up to a multiple of 8."""
+    context: Annotated[int, Field(gt=1)] = 512
+    """Longest text in tokens."""
+    tokenizer: Literal["word", "bpe"] = "word"
+    """`word`: one token per word of the data, unknown words fall apart into known pieces; `bpe`: byte-level BPE."""
+    vocab_size: Annotated[int, Field(gt=3)] = 8192
+    """Most tokens the tokenizer may have."""
+    tokenizer_columns: list[str] = []
+    """Columns the tokenizer is made from; by default all columns of text, so that all students of one dataset share it."""
+
+
+class Recipe(Settings):
+    """How a student is trained. Defaults are those of TeacherLM, except that prompts carry no loss and texts end in EOS."""
+
+    learning_rate: Annotated[float, Alias("--learning_rate"), Field(gt=0)] = 6e-6
+    """Peak learning rate of AdamW."""
+    lr_scheduler: Annotated[str, Alias("--lr"), Alias("--lr_scheduler_type")] = "constant"
+    """A schedule of transformers: constant, linear, cosine, constant_with_warmup, ..."""
+    warmup: Annotated[float, Alias("--warmup_steps"), Field(ge=0)] = 0.0
+    """Warm-up: a share of all steps if below 1, else a number of steps. `constant` ignores it."""
+    epochs: Annotated[float, Alias("--num_train_epochs"), Field(gt=0)] = 10.0
+    """Passes over the training rows."""
+    batch_size: Annotated[int, Field(gt=0)] = 64
+    """Rows per optimizer step, over all processes and accumulation steps together."""
+    micro_batch: Annotated[Runtime[int | None], Alias("--per_device_train_batch_size"), Field(gt=0)] = None
+    """Rows that one process holds at once; by default its share of the batch, at most 16. Does not change the result."""
+    accumulation: Annotated[Runtime[int | None], Alias("--gradient_accumulation_steps"), Field(gt=0)] = None
+    """Micro-batches per optimizer step. Follows from batch_size; when given, it is checked against it."""
+    save_strategy: Annotated[Literal["epoch", "steps", "no"], Alias("--save_strategy")] = "epoch"
+    """When to write checkpoints; the last step always has one."""
+    save_every: Annotated[int, Field(gt=0)] = 1
+    """With save_strategy epoch: a checkpoint every so many epochs."""
+    save_steps: Annotated[int, Alias("--save_steps"), Field(gt=0)] = 500
+    """With save_strategy steps: a checkpoint every so many steps."""
+    seed: int = 0
+    """Decides fresh weights, dropout, the order of the rows and which rows are held out."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """fp32, or mixed precision; fp16 needs a GPU."""
+    gradient_checkpointing: Annotated[Runtime[bool], Alias("--gradient_checkpointing")] = False
+    """Compute activations twice instead of keeping them: less memory, 20-30% slower."""
+    ds_config: Annotated[Runtime[str | None], Alias("--deepspeed")] = None
+    """DeepSpeed: a name in ds_configs/ (zero1, zero2, zero3, zero3_offload) or a path."""
+    logging_steps: Annotated[Runtime[int], Alias("--logging_steps"), Field(gt=0)] = 8
+    """A row in metrics.jsonl every so many steps."""
+    report_to: Annotated[Runtime[Literal["wandb", "none"]], Alias("--report_to")] = "none"
+    """wandb writes offline where the environment holds no key."""
+    run_name: Annotated[Runtime[str | None], Alias("--run_name"), Alias("--wandb_run_name")] = None
+    """Name of the run in wandb; by default the output folder's."""
+    wandb_project: Annotated[Runtime[str], Alias("--wandb_project")] = "teacherlm"
+    """Project in wandb, unless WANDB_PROJECT is set."""
+    training_args: dict[str, Any] = {}
+    """Passed to transformers' TrainingArguments: weight_decay, max_grad_norm, optim, ..."""

@@ -1,0 +1,32 @@
+"""Supervised finetuning: cross-entropy of the target's tokens."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from teacherlm.training.families import IGNORE, Batch, Family, Row
+from teacherlm.training.objective import Join
+
+
+@dataclass(frozen=True)
+class Sft:
+    family: Family
+
+    def encode(self, example: Mapping[str, Sequence[int]], join: Join) -> list[Row]:
+        return [join(example["prompt"], example["target"])]
+
+    def counts(self, batch: Batch) -> dict[str, Tensor]:
+        return {"sft": (batch["labels"] != IGNORE).sum()}
+
+    def sums(self, model: Any, batch: Batch) -> dict[str, Tensor]:
+        logits, labels = self.family.predicted(model, batch)
+        # Half precision would lose the sum over thousands of tokens.
+        wide = logits if logits.dtype in (torch.float32, torch.float64) else logits.float()
+        return {"sft": F.cross_entropy(wide, labels, reduction="sum")}
+
+    def weights(self) -> dict[str, float]:
+        return {"sft": 1.0}

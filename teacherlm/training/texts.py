@@ -1,0 +1,144 @@
+"""The rows of a dataset as the texts a student is trained on: where the prompt ends and the completion begins."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from teacherlm.errors import UserError
+from teacherlm.log import say
+from teacherlm.prompts import clean
+from teacherlm.store.files import read_jsonl
+from teacherlm.store.manifest import require_finished
+
+BOOKKEEPING = ("id", "answer_rule", "template", "teacher")
+"""Columns of text that no student ever reads; they would fill a tokenizer with ids."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One training text; the loss is on what stands from `start` on."""
+
+    text: str
+    start: int
+    where: str
+    """`file:line` or `folder: row 12 (id dev_0)`, for messages."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """The training rows as they lie on disk."""
+
+    rows: Sequence[Mapping[str, Any]]
+    columns: tuple[str, ...]
+    path: Path
+    lines: Sequence[int] = ()
+    """Line of each row where the input is a .jsonl."""
+
+    def where(self, i: int) -> str:
+        if self.lines:
+            return f"{self.path}:{self.lines[i]}"
+        row = self.rows[i]
+        return f"{self.path}: row {i}" + (f" (id {row['id']})" if "id" in self.columns else "")
+
+    def text_columns(self) -> list[str]:
+        first = self.rows[0]
+        return [name for name in self.columns if isinstance(first[name], str)]
+
+
+def read_table(path: Path, limit: int | None = None) -> Table:
+    """A dataset folder, or a .jsonl. Of a DatasetDict the `train` split.
+
+    Raises: UserError when it is missing, unfinished, empty, or no dataset.
+    """
+    require_finished(path)
+    if path.is_file():
+        numbered = list(_first(read_jsonl(path), limit))
+        return Table([row for _, row in numbered], tuple(numbered[0][1]), path, [line for line, _ in numbered])
+    dataset = _read_folder(path)
+    if limit is not None:
+        dataset = dataset.select(range(min(limit, len(dataset))))
+    if len(dataset) == 0:
+        raise UserError(f"{path}: the dataset has no rows.")
+    return Table(dataset, tuple(dataset.column_names), path)
+
+
+def _first(rows: Iterator[Any], limit: int | None) -> Iterator[Any]:
+    for i, row in enumerate(rows):
+        if limit is not None and i >= limit:
+            return
+        yield row
+
+
+def _read_folder(path: Path) -> Any:
+    from datasets import load_from_disk
+
+    if (path / "dataset_dict.json").is_file():
+        splits = load_from_disk(str(path))
+        if "train" not in splits:
+            raise UserError(f"{path}: this DatasetDict has no split 'train' (found: {', '.join(splits)}).")
+        say(f"{path} has the splits {', '.join(splits)}; training uses 'train'.")
+        return splits["train"]
+    if not (path / "state.json").is_file():
+        raise UserError(f"{path}: no dataset here; expected a folder written by save_to_disk, or a .jsonl file.")
+    return load_from_disk(str(path))
+
+
+def build_texts(table: Table, column: str, completion_only: bool) -> list[Text]:
+    """The texts of a column, in the table's order.
+
+    Raises: UserError naming the row whose text is missing, empty or (when only completions carry loss) does not start
+    with its prompt, and naming the columns when there is no such column.
+    """
+    _require_column(table, column)
+    if completion_only and "prompt" not in table.columns:
+        raise UserError(f"{table.path}: no column 'prompt', so where a completion begins is not known; use --loss-on all.")
+    texts = table.rows[column] if not table.lines else [row.get(column) for row in table.rows]  # type: ignore[call-overload]
+    prompts: Any = [""] * len(table.rows)
+    if completion_only:
+        prompts = table.rows["prompt"] if not table.lines else [row.get("prompt") for row in table.rows]  # type: ignore[call-overload]
+    return [_build_text(table, i, column, text, prompt) for i, (text, prompt) in enumerate(zip(texts, prompts, strict=True))]
+
+
+def _build_text(table: Table, i: int, column: str, text: Any, prompt: Any) -> Text:
+    for name, value in ((column, text), ("prompt", prompt)):
+        if not isinstance(value, str):
+            raise UserError(f"{table.where(i)}: column '{name}' is {'missing' if value is None else type(value).__name__}, expected text.")
+    start = next((len(p) for p in (prompt, clean(prompt)) if text.startswith(p)), None)
+    if start is None:
+        raise UserError(f"{table.where(i)}: column '{column}' does not start with the row's prompt; use --loss-on all, or another column.")
+    if not text[start:].strip():
+        raise UserError(f"{table.where(i)}: column '{column}' is empty{' behind its prompt' if prompt else ''}.")
+    return Text(text, start, table.where(i) if table.lines else f"{table.path}: row {i}")
+
+
+def _require_column(table: Table, column: str) -> None:
+    names = table.text_columns()
+    if column not in table.columns:
+        raise UserError(f"{table.path}: no column '{column}' to train on; columns of text: {', '.join(names)}.")
+
+
+def tokenizer_texts(table: Table, columns: Sequence[str]) -> Iterator[str]:
+    """Every different text of these columns (of all that a student could read, when none is given).
+
+    Raises: UserError for a column that is not there.
+    """
+    for column in columns:
+        _require_column(table, column)
+    names = list(columns) or [n for n in table.text_columns() if n not in BOOKKEEPING and not n.endswith(("_finish", "_verdict"))]
+    seen: set[int] = set()
+    for i in range(len(table.rows)):
+        row = table.rows[i]
+        for name in names:
+            value = row.get(name)
+            if isinstance(value, str) and hash(value) not in seen:
+                seen.add(hash(value))
+                yield value
+
+
+def template_of(table: Table) -> str | None:
+    """The template the rows' prompts were written with; several are joined by `+`, None where the rows do not say."""
+    if "template" not in table.columns:
+        return None
+    names = table.rows["template"] if not table.lines else [row.get("template") for row in table.rows]  # type: ignore[call-overload]
+    return "+".join(sorted({str(name) for name in names if name})) or None
