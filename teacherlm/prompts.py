@@ -2,7 +2,7 @@
 
 import re
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 
 from teacherlm.errors import UserError, unknown
@@ -65,7 +65,7 @@ def template(name: str) -> Template:
     return TEMPLATES[name]
 
 
-def letters(choices: Sequence[str]) -> str:
+def letters(choices: Sized) -> str:
     """`ABC` for three choices.
 
     Raises: UserError for more than 26.

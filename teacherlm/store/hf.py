@@ -113,10 +113,9 @@ def _columns(batch: list[Row], before: int, origin: str) -> dict[str, Any]:
         try:
             columns[name] = pa.array(values)
         except (pa.ArrowException, OverflowError) as error:
-            kinds = sorted({type(value).__name__ for value in values if value is not None})
-            raise UserError(
-                f"{place}column '{name}': values in rows {before + 1}-{before + len(batch)} cannot share a type ({', '.join(kinds)}: {error})."
-            ) from None
+            kinds = ", ".join(sorted({type(value).__name__ for value in values if value is not None}))
+            rows = f"{before + 1}-{before + len(batch)}"
+            raise UserError(f"{place}column '{name}': values in rows {rows} cannot share a type ({kinds}: {error}).") from None
     return columns
 
 
