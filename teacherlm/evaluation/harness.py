@@ -30,18 +30,12 @@ class EngineLM(HFLM):  # type: ignore[misc]
         self.engine = engine
 
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
-        return [completion.text for completion in self.completions(requests)]
+        return [_written(one, f"item {request.doc_id}").text for one, request in zip(self.completions(requests), requests, strict=True)]
 
     def completions(self, requests: Sequence[Any]) -> list[Completion]:
-        """What was written for each of lm-eval's requests, in their order.
-
-        Raises: UserError when one could not be written, such as a prompt longer than the model's context.
-        """
+        """What was written for each of lm-eval's requests, in their order."""
         asked = _requests([request.args for request in requests])
         told = {one.key: one for one in self.engine.complete((str(i), request) for i, request in enumerate(asked))}
-        for number, request in enumerate(requests):
-            if told[str(number)].finish == "error":
-                raise UserError(f"task '{request.task_name}', item {request.doc_id}: {told[str(number)].error}")
         return [told[str(number)] for number in range(len(asked))]
 
 
@@ -73,19 +67,32 @@ def ask(student: EngineLM, loaded: LoadedTask) -> list[list[Answer]]:
     for position, instance in enumerate(loaded.task.instances):
         by_type[instance.request_type] += [position] * (instance.repeats or 1)
     for kind, positions in by_type.items():
-        for position, answer in zip(positions, _ask(student, kind, [loaded.task.instances[p] for p in positions]), strict=True):
+        for position, answer in zip(positions, _ask(student, kind, loaded, positions), strict=True):
             answers[position].append(answer)
     return answers
 
 
-def _ask(student: EngineLM, kind: str, requests: Sequence[Any]) -> list[Answer]:
-    if kind == "generate_until":
-        return [Answer(one.text, one.tokens) for one in student.completions(requests)]
-    return [Answer(value) for value in getattr(student, kind)(list(requests), disable_tqdm=True)]
+def _ask(student: EngineLM, kind: str, loaded: LoadedTask, positions: Sequence[int]) -> list[Answer]:
+    requests = [loaded.task.instances[position] for position in positions]
+    if kind != "generate_until":
+        return [Answer(value) for value in getattr(student, kind)(requests, disable_tqdm=True)]
+    answers = []
+    for one, request in zip(student.completions(requests), requests, strict=True):
+        _written(one, f"task '{loaded.name}', item '{loaded.item_id(request.doc, request.doc_id)}'")
+        answers.append(Answer(one.text, one.tokens))
+    return answers
+
+
+def _written(one: Completion, where: str) -> Completion:
+    """Raises: UserError when nothing could be written, such as after a prompt longer than the model's context."""
+    if one.finish == "error":
+        raise UserError(f"{where}: {one.error}")
+    return one
 
 
 def build_student(student: Student, dtype: str, device: str | None, batch_size: int, seed: int, trust_remote_code: bool) -> EngineLM:
     import transformers, torch
+
     torch.manual_seed(seed)
     model = transformers.AutoModelForCausalLM.from_pretrained(student.path, dtype=dtype, trust_remote_code=trust_remote_code)
     tok = transformers.AutoTokenizer.from_pretrained(student.path)

@@ -116,7 +116,9 @@ def _load(name: str, defaults: bool, folders: tuple[Path, ...], options: TaskOpt
     data = options.data.get(name) if isinstance(options.data, Mapping) else options.data
     index = _manager(folders, defaults).task_index
     if data is not None and "custom_dataset" not in (index[name].cfg or {}):
-        raise UserError(f"data: the task '{name}' brings its own data and cannot read {data}; name the tasks it is for: data: {{task: path}}.")
+        raise UserError(
+            f"data: the task '{name}' brings its own data and cannot read {data}; name the tasks it is for: data: {{task: path}}."
+        )
     told = {"data": str(data) if data is not None else None, "split": options.split}
     metadata = json.dumps({key: value for key, value in told.items() if value is not None})
     try:
@@ -156,7 +158,9 @@ def _metadata(task: Any) -> Mapping[str, Any]:
 
 def _template(name: str, task: Any) -> str | None:
     """Rows written by `prepare` say it themselves; other tasks declare it in their YAML."""
-    rows = {str(instance.doc["template"]) for instance in task.instances if isinstance(instance.doc, Mapping) and "template" in instance.doc}
+    rows = {
+        str(instance.doc["template"]) for instance in task.instances if isinstance(instance.doc, Mapping) and "template" in instance.doc
+    }
     if len(rows) > 1:
         raise UserError(f"task '{name}': its rows follow different templates ({', '.join(sorted(rows))}); measure them apart.")
     declared = _metadata(task).get("template")

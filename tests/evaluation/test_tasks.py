@@ -1,0 +1,209 @@
+"""The task files: the same prompt as training, readable by plain lm-eval, clear about bad data."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasets import Dataset, DatasetDict, load_dataset
+from lm_eval.tasks._yaml_loader import load_yaml
+from lm_eval.utils import env
+
+from teacherlm.datasets.creak import INSTRUCTION
+from teacherlm.errors import UserError
+from teacherlm.evaluation.loading import OURS, TaskOptions, load_tasks
+from teacherlm.prompts import TEMPLATES
+
+TEACHERLM = TEMPLATES["teacherlm"]
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def prepared_rows(count: int = 6) -> list[dict[str, Any]]:
+    """Rows as `prepare` writes them: free numeric answers."""
+    return [
+        {
+            "sentence": f"raw {n}",
+            "id": f"q{n}",
+            "prompt": TEACHERLM.prompt(f"How much is {n} plus 1?"),
+            "choices": [],
+            "answer": str(n + 1),
+            "answer_rule": "number",
+            "template": "teacherlm",
+        }
+        for n in range(count)
+    ]
+
+
+def lettered_rows(count: int = 6) -> list[dict[str, Any]]:
+    choices = ["cat", "dog", "cow"]
+    return [
+        {**row, "prompt": TEACHERLM.prompt("Which?", choices), "choices": choices, "answer": "ABC"[n % 3], "answer_rule": "letter"}
+        for n, row in enumerate(prepared_rows(count))
+    ]
+
+
+@pytest.mark.real
+def test_every_real_creak_row_is_asked_by_the_yaml_as_it_is_taught_by_the_template(creak: Path) -> None:
+    letters = env.from_string(load_yaml(OURS / "creak.yaml", resolve_func=False)["doc_to_text"])
+    written = env.from_string(load_yaml(OURS / "creak_generate.yaml", resolve_func=False)["doc_to_text"])
+    rows = rows_of(creak / "train.json") + rows_of(creak / "dev.json")
+    assert len(rows) == 11_547
+    for row in rows:
+        prompt = TEACHERLM.prompt(INSTRUCTION + row["sentence"], ("True", "False"))
+        assert written.render(**row) == prompt
+        assert letters.render(**row) == prompt + TEACHERLM.letter_prefix
+
+
+@pytest.mark.parametrize(
+    "sentence", ["Two  spaces,    four", " begins and ends ", "a\nline break", "Trailing newline\n", 'quotes "and" {braces}']
+)
+def test_odd_sentences_are_asked_as_they_are_taught(sentence: str) -> None:
+    written = env.from_string(load_yaml(OURS / "creak_generate.yaml", resolve_func=False)["doc_to_text"])
+    taught = TEACHERLM.prompt(INSTRUCTION + sentence, ("True", "False"))
+    assert written.render(sentence=sentence) == taught
+
+
+@pytest.mark.real
+def test_creak_reads_the_published_folder_one_file_and_a_saved_dataset(creak: Path, tmp_path: Path) -> None:
+    rows = rows_of(creak / "dev.json")[:20]
+    one_file = tmp_path / "rows.json"
+    one_file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    saved = tmp_path / "saved"
+    DatasetDict({"validation": Dataset.from_list(rows), "train": Dataset.from_list(rows[:5])}).save_to_disk(saved)
+    asked = []
+    for data in (creak, one_file, saved):
+        (task,) = load_tasks(["creak"], [], TaskOptions(data=data, limit=20))
+        asked.append([instance.args for instance in task.task.instances])
+    assert asked[0] == asked[1] == asked[2]
+    assert len(asked[0]) == 40 and asked[0][0][1] == "A" and asked[0][1][1] == "B"
+    assert len(load_tasks(["creak"], [], TaskOptions(data=creak))[0].task.instances) == 2 * 1371
+
+
+@pytest.mark.real
+def test_a_split_without_labels_is_refused_naming_file_line_and_column(creak: Path) -> None:
+    with pytest.raises(UserError, match=r"task 'creak': .*test_without_labels\.json:1: column 'label' is missing \(found: .*sentence"):
+        load_tasks(["creak"], [], TaskOptions(data=creak / "test_without_labels.json"))
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ('{"sentence": "a", "label": "true"}\n{"sentence":\n', r":2: not valid JSON"),
+        ('{"sentence": "a", "label": "maybe"}\n', r":1: label 'maybe' is neither 'true' nor 'false'"),
+        ("", "has no rows"),
+    ],
+)
+def test_broken_creak_files_are_one_clear_line(tmp_path: Path, content: str, problem: str) -> None:
+    path = tmp_path / "dev.json"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match=problem) as error:
+        load_tasks(["creak"], [], TaskOptions(data=path))
+    assert "\n" not in str(error.value) and str(path) in str(error.value)
+
+
+def test_questions_reads_the_split_named_of_a_prepared_folder_and_its_jsonl(tmp_path: Path) -> None:
+    rows = prepared_rows()
+    folder, file = tmp_path / "prepare", tmp_path / "WORDS.jsonl"
+    DatasetDict({"train": Dataset.from_list(rows[:2]), "test": Dataset.from_list(rows[2:])}).save_to_disk(folder)
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    items = {}
+    for name, options in {
+        "test": TaskOptions(data=folder, split="test"),
+        "default": TaskOptions(data={"questions": folder}),
+        "train": TaskOptions(data=folder, split="train"),
+        "file": TaskOptions(data=file),
+    }.items():
+        (task,) = load_tasks(["questions"], [], options)
+        items[name] = [task.item_id(instance.doc, instance.doc_id) for instance in task.task.instances]
+        assert task.template == "teacherlm"
+    assert items == {
+        "test": ["q2", "q3", "q4", "q5"],
+        "default": ["q2", "q3", "q4", "q5"],
+        "train": ["q0", "q1"],
+        "file": [f"q{n}" for n in range(6)],
+    }
+    with pytest.raises(UserError, match=r"has no split 'dev' \(found: train, test\)"):
+        load_tasks(["questions"], [], TaskOptions(data=folder, split="dev"))
+
+
+def test_questions_without_data_or_with_foreign_data_says_what_to_give(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="`data` is missing: give the folder written by `prepare`"):
+        load_tasks(["questions"], [], TaskOptions())
+    DatasetDict({"test": load_dataset("json", data_files=str(write(tmp_path / "x.json", '{"a": 1}')), split="train")}).save_to_disk(
+        tmp_path / "x"
+    )
+    with pytest.raises(UserError, match="column 'id' is missing: it was not written by `prepare`"):
+        load_tasks(["questions"], [], TaskOptions(data=tmp_path / "x"))
+
+
+def test_letters_are_asked_for_each_choice_and_refused_without_choices(tmp_path: Path) -> None:
+    lettered, free = tmp_path / "lettered", tmp_path / "free"
+    DatasetDict({"test": Dataset.from_list(lettered_rows())}).save_to_disk(lettered)
+    DatasetDict({"test": Dataset.from_list(prepared_rows())}).save_to_disk(free)
+    (task,) = load_tasks(["questions_letters"], [], TaskOptions(data=lettered))
+    assert [instance.args for instance in task.task.instances[:3]] == [
+        ("Q: Which? (A) cat (B) dog (C) cow A: The answer is (", letter) for letter in "ABC"
+    ]
+    with pytest.raises(UserError, match="question 'q0' has no choices: measure it with the task 'questions'"):
+        load_tasks(["questions_letters"], [], TaskOptions(data=free))
+
+
+def test_shots_come_from_the_training_split_and_state_the_answer_as_taught(tmp_path: Path) -> None:
+    folder, rows = tmp_path / "prepare", lettered_rows(8)
+    DatasetDict({"train": Dataset.from_list(rows[:4]), "test": Dataset.from_list(rows[4:])}).save_to_disk(folder)
+    for name, end in {"questions_letters": "A: The answer is (", "questions": "A:"}.items():
+        (task,) = load_tasks([name], [], TaskOptions(data=folder, shots=2))
+        shots = task.task.instances[0].args[0].split("\n\n")
+        assert task.shots == 2 and len(shots) == 3 and shots[-1].endswith(end)
+        assert all(shot.endswith(").") and "A: The answer is (" in shot for shot in shots[:-1])
+    with pytest.raises(UserError, match="5 shots asked for, but its data holds 4 rows"):
+        load_tasks(["questions"], [], TaskOptions(data=folder, shots=5))
+
+
+def test_unknown_names_suggest_the_nearest_and_patterns_without_match_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "mine.yaml", "task: my_task\ninclude: nothing.yaml\n")
+    write(tmp_path / "a.yaml", "task: abc_one\ncustom_dataset: !function _x.y\n")
+    with pytest.raises(UserError, match=r"No task named 'creek'\. Did you mean 'creak'\?"):
+        load_tasks(["creek"], [tmp_path], TaskOptions())
+    with pytest.raises(UserError, match=r"no task matches 'zzz_\*'"):
+        load_tasks(["zzz_*"], [tmp_path], TaskOptions())
+
+
+def test_a_folder_of_ones_own_tasks_is_searched_and_patterns_name_several(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    data = tmp_path_factory.mktemp("data") / "rows.json"
+    write(data, "".join(json.dumps({"q": f"{n}?", "a": str(n)}) + "\n" for n in range(3)))
+    for name in ("sum_one", "sum_two"):
+        write(
+            tmp_path / f"{name}.yaml",
+            f"task: {name}\ndataset_path: json\ndataset_kwargs: {{data_files: {{test: {data}}}}}\ntest_split: test\n"
+            "output_type: generate_until\ndoc_to_text: q\ndoc_to_target: a\ngeneration_kwargs: {until: ['.']}\n"
+            "metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true}]\n",
+        )
+    found = load_tasks(["sum_*"], [tmp_path], TaskOptions())
+    assert [task.name for task in found] == ["sum_one", "sum_two"] and found[0].template is None
+    with pytest.raises(UserError, match="'sum_one' brings its own data"):
+        load_tasks(["sum_one"], [tmp_path], TaskOptions(data=data))
+    with pytest.raises(UserError, match=r"data\.creak: is not among the tasks measured"):
+        load_tasks(["sum_one"], [tmp_path], TaskOptions(data={"creak": data}))
+
+
+def test_content_changes_with_rows_prompts_and_limits_and_with_nothing_else(tmp_path: Path) -> None:
+    rows = prepared_rows()
+    first, copy, other = (tmp_path / name for name in ("first", "copy", "other"))
+    DatasetDict({"test": Dataset.from_list(rows)}).save_to_disk(first)
+    DatasetDict({"test": Dataset.from_list(rows), "train": Dataset.from_list(rows[:1])}).save_to_disk(copy)
+    DatasetDict({"test": Dataset.from_list([*rows[:-1], {**rows[-1], "answer": "0"}])}).save_to_disk(other)
+
+    def content(**options: Any) -> str:
+        return load_tasks(["questions"], [], TaskOptions(**options))[0].content
+
+    assert content(data=first) == content(data=copy, split="test")
+    assert len({content(data=first), content(data=other), content(data=first, limit=3), content(data=first, max_new_tokens=9)}) == 4
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path

@@ -1,0 +1,225 @@
+"""The stage: every checkpoint on every task, once; equal to plain lm-eval; clear about what cannot be measured."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset, DatasetDict
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from teacherlm.errors import UserError
+from teacherlm.evaluation.loading import OURS
+from teacherlm.parsing import parse_config
+from teacherlm.prompts import TEMPLATES
+from teacherlm.stages.evaluate import STAGE, EvaluateConfig, evaluate
+from teacherlm.store.checkpoints import seal_checkpoint
+from teacherlm.store.files import read_jsonl
+
+WORDS = [*"0123456789", "Q", "A", ":", "How", "much", "is", "plus", "?", "The", "answer", ".", "(", ")", "B", "C"]
+
+
+def config(**values: Any) -> EvaluateConfig:
+    return parse_config(EvaluateConfig, {**values, "input": str(values["input"])})
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    return [row for _, row in read_jsonl(path)]
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> Path:
+    """A prepared folder: 12 sums with free answers."""
+    prompt = TEMPLATES["teacherlm"].prompt
+    rows = [
+        {
+            "id": f"q{n}",
+            "prompt": prompt(f"How much is {n} plus 1 ?"),
+            "choices": [],
+            "answer": str(n + 1),
+            "answer_rule": "number",
+            "template": "teacherlm",
+        }
+        for n in range(8)
+    ]
+    DatasetDict({"test": Dataset.from_list(rows)}).save_to_disk(tmp_path / "prepare")
+    return tmp_path / "prepare"
+
+
+def write_checkpoint(run: Path, step: int, **facts: Any) -> Path:
+    """A random tiny Llama with word-level tokens, sealed as finetune seals it."""
+    torch.manual_seed(step)
+    vocabulary = {word: number for number, word in enumerate(["<unk>", "<eos>", "<pad>", *WORDS])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Whitespace(), pre_tokenizers.Digits(individual_digits=True)])
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", eos_token="<eos>", pad_token="<pad>")
+    shape = LlamaConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=128,
+        bos_token_id=None,
+        eos_token_id=1,
+        pad_token_id=2,
+    )
+    folder = run / f"checkpoint-{step}"
+    LlamaForCausalLM(shape).save_pretrained(folder)
+    fast.save_pretrained(folder)
+    seal_checkpoint(folder, step, step / 10, {"template": "teacherlm", "train_on": "text", **facts})
+    return folder
+
+
+def test_every_checkpoint_is_measured_once_and_a_new_one_costs_only_itself(tmp_path: Path, words: Path) -> None:
+    run, output = tmp_path / "finetune", tmp_path / "evaluate"
+    write_checkpoint(run, 10), write_checkpoint(run, 20)
+    asked = config(input=run, output=output, tasks="questions", data=words, max_new_tokens=8)
+    outcome = evaluate(asked)
+    assert (outcome.counts["measured"], outcome.counts["already measured"]) == (2, 0)
+    first = (output / "results.jsonl").read_bytes()
+    rows = rows_of(output / "results.jsonl")
+    assert [(row["checkpoint"], row["step"], row["epoch"], row["metric"]) for row in rows] == [
+        ("checkpoint-10", 10, 1.0, "acc"),
+        ("checkpoint-10", 10, 1.0, "parsed"),
+        ("checkpoint-20", 20, 2.0, "acc"),
+        ("checkpoint-20", 20, 2.0, "parsed"),
+    ]
+    assert all(row["template"] == "teacherlm" and row["n"] == 8 and row["shots"] == 0 for row in rows)
+    predictions = rows_of(output / rows[0]["predictions"])
+    assert [row["item"] for row in predictions] == [f"q{n}" for n in range(8)]
+    assert all(0 < row["tokens"] <= 8 and isinstance(row["output"], str) for row in predictions)
+
+    outcome = evaluate(asked)
+    assert outcome.counts["measured"] == 0 and (output / "results.jsonl").read_bytes() == first
+    write_checkpoint(run, 30)
+    assert evaluate(asked).counts["measured"] == 1
+    last = evaluate(config(**{**asked.model_dump(), "checkpoints": "last"}))
+    assert last.counts["checkpoints"] == 1 and {row["step"] for row in rows_of(output / "results.jsonl")} == {30}
+
+
+def test_a_killed_measurement_is_done_again_and_the_finished_ones_are_not(tmp_path: Path, words: Path) -> None:
+    run, output = tmp_path / "finetune", tmp_path / "evaluate"
+    write_checkpoint(run, 10), write_checkpoint(run, 20)
+    asked = config(input=run, output=output, tasks="questions", data=words, max_new_tokens=8)
+    evaluate(asked)
+    before = rows_of(output / "results.jsonl")
+    folder = (output / before[0]["predictions"]).parent
+    (folder / "result.json").unlink()
+    (folder / ".predictions.jsonl.1.part").write_bytes(b'{"item": "q0"')
+    assert evaluate(asked).counts["measured"] == 1
+    values = [{**row, "seconds": 0} for row in rows_of(output / "results.jsonl")]
+    assert values == [{**row, "seconds": 0} for row in before]
+    assert STAGE.keeps == ("measured",)
+
+
+def test_batch_size_changes_no_answer(tmp_path: Path, words: Path) -> None:
+    run = tmp_path / "finetune"
+    write_checkpoint(run, 10)
+    answers = []
+    for batch_size in (1, 3, 32):
+        output = tmp_path / f"evaluate-{batch_size}"
+        evaluate(config(input=run, output=output, tasks="questions", data=words, max_new_tokens=8, batch_size=batch_size))
+        answers.append(rows_of(output / rows_of(output / "results.jsonl")[0]["predictions"]))
+    assert answers[0] == answers[1] == answers[2]
+
+
+def test_another_template_than_the_taught_one_is_refused_unless_allowed(tmp_path: Path, words: Path) -> None:
+    run, output = tmp_path / "finetune", tmp_path / "evaluate"
+    write_checkpoint(run, 10, template="other")
+    values = {"input": run, "output": output, "tasks": "questions", "data": words, "max_new_tokens": 4}
+    with pytest.raises(
+        UserError, match=r"asks by the template 'teacherlm', .*checkpoint-10 was taught by 'other'.*allow_template_mismatch"
+    ):
+        evaluate(config(**values))
+    assert not output.exists()
+    evaluate(config(**values, allow_template_mismatch=True))
+    row = rows_of(output / "results.jsonl")[0]
+    assert (row["task_template"], row["student_template"]) == ("teacherlm", "other")
+
+
+def test_a_base_model_declares_no_template_and_the_result_says_so(tmp_path: Path, words: Path) -> None:
+    folder = write_checkpoint(tmp_path, 10)
+    (folder / "complete.json").unlink()
+    output = tmp_path / "evaluate"
+    evaluate(config(input=folder, output=output, tasks="questions", data=words, max_new_tokens=4))
+    row = rows_of(output / "results.jsonl")[0]
+    assert (row["checkpoint"], row["template"], row["task_template"]) == ("checkpoint-10", None, "teacherlm")
+
+
+def test_torn_checkpoints_are_left_out_and_one_alone_is_refused(tmp_path: Path, words: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, output = tmp_path / "finetune", tmp_path / "evaluate"
+    write_checkpoint(run, 10)
+    torn = write_checkpoint(run, 20)
+    (torn / "model.safetensors").write_bytes(b"half")
+    values = {"output": output, "tasks": "questions", "data": words, "max_new_tokens": 4}
+    assert evaluate(config(input=run, **values)).counts["checkpoints"] == 1
+    assert "checkpoint-20 is torn" in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"checkpoint-20: this checkpoint is torn"):
+        evaluate(config(input=torn, **values))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="holds no model"):
+        evaluate(config(input=tmp_path / "empty", **values))
+
+
+def test_a_prompt_longer_than_the_context_is_one_clear_line(tmp_path: Path, words: Path) -> None:
+    run = tmp_path / "finetune"
+    write_checkpoint(run, 10)
+    prompt = TEMPLATES["teacherlm"].prompt("How much is " + "1 plus " * 200 + "1 ?")
+    row = {"id": "long", "prompt": prompt, "choices": [], "answer": "1", "answer_rule": "number", "template": "teacherlm"}
+    (tmp_path / "long.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"task 'questions', item 'long'.*") as error:
+        evaluate(config(input=run, output=tmp_path / "out", tasks="questions", data=tmp_path / "long.jsonl", max_new_tokens=4))
+    assert "\n" not in str(error.value)
+
+
+def test_the_originals_flags_are_understood() -> None:
+    asked = config(output="o", input="pretrained=facebook/opt-1.3b,revision=abc,dtype=float16", tasks="creak,mmlu_*")
+    assert (asked.input, asked.revision, asked.dtype, asked.tasks) == ("facebook/opt-1.3b", "abc", "float16", ["creak", "mmlu_*"])
+    assert config(output="o", input="m", tasks=["a,b", "c"]).tasks == ["a", "b", "c"]
+    with pytest.raises(UserError, match="--model_args: 'peft' is not known; known: pretrained, revision"):
+        config(output="o", input="pretrained=x,peft=y", tasks="creak")
+    with pytest.raises(UserError, match="tasks"):
+        config(output="o", input="m", tasks="")
+
+
+def test_importing_the_stage_imports_nothing_heavy() -> None:
+    code = "import sys, teacherlm.stages.evaluate; print([m for m in ('torch', 'transformers', 'datasets', 'lm_eval') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+@pytest.mark.slow
+@pytest.mark.real
+def test_letters_equal_plain_lm_eval_to_the_item_on_real_creak(tmp_path: Path, creak: Path, stories260k: Path) -> None:
+    """The real command line, at another batch size: same letters, same log-likelihoods within float32, same score."""
+    output = tmp_path / "ours"
+    evaluate(config(input=stories260k, output=output, tasks="creak", data=creak, limit=50, dtype="float32", batch_size=16))
+    row = rows_of(output / "results.jsonl")[0]
+    ours = rows_of(output / row["predictions"])
+    theirs, results = plain_lm_eval(tmp_path, "creak", creak, stories260k, "--limit", "50", "--batch_size", "7")
+    assert len(ours) == len(theirs) == 50
+    for mine, plain in zip(ours, theirs, strict=True):
+        assert mine["prompt"] == plain["arguments"]["gen_args_0"]["arg_0"]
+        assert mine["item"] == plain["doc"]["ex_id"] and mine["correct"]["acc"] == plain["acc"]
+        assert mine["output"] == pytest.approx([float(r[0][0]) for r in plain["resps"]], abs=1e-4)
+    assert row["value"] == results["acc,none"] and row["stderr"] == pytest.approx(results["acc_stderr,none"])
+
+
+def plain_lm_eval(out: Path, task: str, data: Path, model: Path, *more: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Items and scores of the real `lm_eval` command line."""
+    folder = out / "plain"
+    folder.mkdir()
+    arguments = ["--model", "hf", "--model_args", f"pretrained={model},dtype=float32", "--device", "cpu", "--include_path", str(OURS)]
+    written = ["--metadata", json.dumps({"data": str(data)}), "--output_path", str(folder), "--log_samples", *more]
+    command = [shutil.which("lm_eval", path=str(Path(sys.executable).parent)) or "lm_eval", *arguments, "--tasks", task, *written]
+    done = subprocess.run(command, cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (samples,), (results,) = folder.rglob("samples_*.jsonl"), folder.rglob("results_*.json")
+    rows = [json.loads(line) for line in samples.open(encoding="utf-8")]
+    return sorted(rows, key=lambda row: int(row["doc_id"])), json.loads(results.read_text(encoding="utf-8"))["results"][task]
