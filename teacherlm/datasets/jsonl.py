@@ -72,6 +72,7 @@ def _question(row: Mapping[str, Any], settings: JsonlSettings, where: str) -> Qu
         theirs = settings.columns.get(name, name)
         return require(row, theirs, where) if required or name in settings.columns else row.get(theirs)
 
+    text = str(column("question", required=True) or "")
     gold = column("answer", required=True)
     if gold is None:
         raise UserError(f"{where}: there is no answer; a split without labels cannot be prepared.")
@@ -80,7 +81,7 @@ def _question(row: Mapping[str, Any], settings: JsonlSettings, where: str) -> Qu
     rule = "letter" if options else settings.answer_rule or _rule_for(answer)
     identity = column("id")
     return Question(
-        question=str(column("question", required=True) or ""),
+        question=text,
         answer=answer,
         choices=tuple(text for _, text in options),
         answer_rule=rule,
