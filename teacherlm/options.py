@@ -3,12 +3,13 @@
 import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 import yaml
 from pydantic.fields import FieldInfo
 
+from teacherlm.catalog import ChosenSettings
 from teacherlm.parsing import assign, parse_assignment, parse_config, read_yaml
 from teacherlm.stage import Alias, Positional, Settings, Stage, StageConfig
 
@@ -126,11 +127,32 @@ def _default(field: FieldInfo) -> str | bool:
     return False if value in (None, "", [], {}, ()) else ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
+WORDS: dict[Any, str] = {Path: "PATH", int: "INT", float: "FLOAT", str: "TEXT"}
+
+
 def _metavar(field: FieldInfo) -> str | None:
-    if _kind(field.annotation) is bool:
+    """What kind of word is expected, short enough for a column of the help."""
+    types = list(_types(field.annotation))
+    if bool in types:
         return None
-    shown = inspect.formatannotation(field.annotation)
-    for noise in ("typing.", "pathlib.", "teacherlm.stage.", "teacherlm.catalog."):
-        shown = shown.replace(noise, "")
-    shown = "…".join(part for part in (shown.split("Annotated[")[0], "") if part) if "Annotated[" in shown else shown
-    return shown.replace(" | None", "").upper() if len(shown) < 40 else "YAML"
+    if any(issubclass(one, ChosenSettings) for one in types if isinstance(one, type)):
+        return "NAME"
+    if any(one is dict or (isinstance(one, type) and issubclass(one, Settings)) for one in types):
+        return "YAML"
+    choices = [str(choice) for choice in types if not isinstance(choice, type)]
+    return "|".join(choices) or next((word for kind, word in WORDS.items() if kind in types), "TEXT")
+
+
+def _types(annotation: Any) -> Iterator[Any]:
+    """The types (and literal values) an annotation is made of."""
+    if get_origin(annotation) is Literal:
+        yield from get_args(annotation)
+    elif get_origin(annotation) is Annotated:
+        yield from _types(get_args(annotation)[0])
+    elif get_args(annotation):
+        if isinstance(get_origin(annotation), type):
+            yield get_origin(annotation)
+        for part in get_args(annotation):
+            yield from _types(part)
+    else:
+        yield annotation
