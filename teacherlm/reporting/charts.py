@@ -13,6 +13,7 @@ from typing import Any
 import matplotlib
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 SERIES = 8
 """Colours of the page; further series repeat them, dashed."""
@@ -37,7 +38,7 @@ STYLE = {
     "text.color": INK,
 }
 BACKGROUND = {"facecolor": CARD, "edgecolor": "none", "pad": 1.5}
-WIDTH = 5.2
+WIDTH = 4.4
 Points = Sequence[tuple[float, float]]
 
 
@@ -64,13 +65,14 @@ class Interval:
 def draw_curves(curves: Sequence[Curve], title: str, x: str, y: str, percent: bool = False) -> str:
     """Lines over a shared axis, a thin one per seed; with `percent` the mean over seeds with points instead."""
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": title}):
-        figure, axes = _figure(2.9)
+        figure, axes = _figure(2.7)
         for curve in curves:
             _draw_mean(axes, curve) if percent else _draw_seeds(axes, curve)
         axes.set_xlabel(x)
         axes.set_ylabel(y)
         axes.xaxis.set_major_formatter(short_number)
         axes.yaxis.set_major_formatter((lambda value, _: f"{100 * value:.0f}%") if percent else short_number)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.set_ylim(bottom=0)
         axes.margins(x=0.02)
         return _svg(figure, title)
@@ -79,7 +81,7 @@ def draw_curves(curves: Sequence[Curve], title: str, x: str, y: str, percent: bo
 def draw_forest(intervals: Sequence[Interval], title: str, x: str) -> str:
     """One line per comparison: the difference, its 95% interval, and where no difference would be."""
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": title}):
-        figure, axes = _figure(0.75 + 0.52 * len(intervals))
+        figure, axes = _figure(0.7 + 0.5 * len(intervals))
         axes.axvline(0, color=MUTED, linewidth=1, linestyle=(0, (3, 3)))
         for row, one in enumerate(intervals):
             colour = _colour(one.colour)

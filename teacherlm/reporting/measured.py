@@ -167,8 +167,8 @@ def read_predictions(path: Path, metric: str) -> Predictions:
             score = prediction.correct[metric]
         except KeyError as missing:
             raise UserError(f"{path}:{number}: key {missing} is missing (found: {', '.join(row)}).") from None
-        if not math.isfinite(score):
-            raise UserError(f"{path}:{number}: the score '{metric}' of item '{prediction.item}' is not a number.")
+        if not 0 <= score <= 1:
+            raise UserError(f"{path}:{number}: the score '{metric}' of item '{prediction.item}' is {score}; it must be from 0 to 1.")
         if prediction.item in seen:
             raise UserError(f"{path}:{number}: item '{prediction.item}' comes twice; items must be unique to be compared.")
         seen.add(prediction.item)

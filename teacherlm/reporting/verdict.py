@@ -59,8 +59,8 @@ def interval(low: float, high: float) -> tuple[str, str]:
     return f"{100 * low:.{digits}f}", f"{100 * high:.{digits}f}"
 
 
-def cautions(comparisons: Iterable[Row], students: Sequence[Row], baseline: str) -> list[str]:
-    """What could make a reader believe too much, each as one sentence."""
+def cautions(comparisons: Iterable[Row], students: Sequence[Row], results: Sequence[Row], baseline: str) -> list[str]:
+    """What could make a reader believe too much, each as one sentence. `results` are the rows of `report.json`."""
     found = []
     for row in comparisons:
         name = f"{row['candidate']} against {row['baseline']} ({row['student']}, {row['task']})"
@@ -72,7 +72,19 @@ def cautions(comparisons: Iterable[Row], students: Sequence[Row], baseline: str)
             found.append(f"{name}: the task was measured with different contents ({', '.join(row['task_hashes'])}).")
         if min(len(row["baseline_seeds"]), len(row["candidate_seeds"])) < 2 and row["candidate"] != UNTRAINED:
             found.append(f"{name}: one seed on a side says nothing about how much training luck matters.")
-    return list(dict.fromkeys(found)) + _unequal_training(students, baseline)
+    return list(dict.fromkeys(found)) + _unequal_training(students, baseline) + _left_out(students, results)
+
+
+def _left_out(students: Sequence[Row], results: Sequence[Row]) -> list[str]:
+    metrics: dict[str, list[str]] = {}
+    for row in results:
+        metrics.setdefault(row["task"], []).append(row["metric"])
+    compared = {row["task"] for row in students}
+    return [
+        f"{task} was measured with other metrics ({', '.join(dict.fromkeys(names))}); it is in report.json and not compared here."
+        for task, names in metrics.items()
+        if task not in compared
+    ]
 
 
 def _unequal_training(students: Sequence[Row], baseline: str) -> list[str]:

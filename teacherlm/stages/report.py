@@ -50,12 +50,13 @@ def find_out(config: ReportConfig, results: Sequence[Result], groups: Groups, jo
     """What `report.json` holds."""
     comparisons = compare_all(groups, config.baseline)
     students = [describe(label, task, members) for (label, task), found in groups.items() for members in found.values()]
+    rows = [row_of(result) for result in results]
     return {
         "title": config.title,
         "answer": verdict.answer(comparisons, config.baseline),
-        "cautions": verdict.cautions(comparisons, students, config.baseline),
+        "cautions": verdict.cautions(comparisons, students, rows, config.baseline),
         "settings": config.model_dump(mode="json", exclude={"output", "input"}),
-        "rows": [row_of(result) for result in results],
+        "rows": rows,
         "students": students,
         "comparisons": comparisons,
         "baselines": majorities(groups),

@@ -53,17 +53,12 @@ class Run:
         config = {"input": str(self.root / "postprocess"), "train_on": trained_on, "seed": seed, "model": "base/model"}
         self._manifest(f"finetune/{name}", entry, ["postprocess"], {"in": 753, "out": 753}, seconds=31.7 + seed, config=config)
         longer = 3 if trained_on == "text" else 4
-        curve = [
-            {
-                "step": s,
-                "epoch": s / 100,
-                "loss": 3 * 0.985**s + 0.02 * random.Random(s + seed).random(),
-                "tokens": s * 420 * longer,
-                "learning_rate": 1e-3,
-            }
-            for s in range(8, 601, 8)
+        luck = random.Random(seed)
+        rows = [
+            {"step": step, "epoch": step / 100, "loss": 3 * 0.985**step + 0.02 * luck.random(), "tokens": step * 420 * longer}
+            for step in range(8, 601, 8)
         ]
-        write_jsonl(self.root / "finetune" / name / "metrics.jsonl", curve)
+        write_jsonl(self.root / "finetune" / name / "metrics.jsonl", rows)
         for step in (200, 400, 600):
             facts: dict[str, Any] = {"template": "teacherlm", "train_on": trained_on, "seed": seed, "trained_tokens": step * 420 * longer}
             facts |= {"held_out_loss": {200: 0.9, 400: 0.3, 600: 0.5}[step]} if self.held_out else {}
@@ -106,11 +101,13 @@ class Run:
         hard = random.Random(f"{task}{i}").random()  # how hard the question is, for every student alike
         luck = random.Random(f"{task}{i}{trained_on}{seed}")
         right = (hard if luck.random() < 0.7 else luck.random()) < share
-        gold = "AB"[i % 5 > 1] if self.lettered else str(7 + i % 90)
-        said = gold if right else ("AB"[i % 5 <= 1] if self.lettered else str(8 + i % 90))
-        story = f"Let's think step by step. She starts with {i % 40} and gets {i % 7} more.\n{i % 40} + {i % 7} = {said}. {ATTACK} "
+        have, more = 12 + i % 83, 3 + i % 9
+        gold, other = ("AB"[i % 5 > 1], "BA"[i % 5 > 1]) if self.lettered else (str(have + more), str(have + more + 1 + i % 3))
+        said = gold if right else other
+        name, thing = ("Mia", "Tom", "Ada", "Noor")[i % 4], ("marbles", "stamps", "shells", "books", "coins")[i % 5]
+        story = f"Let's think step by step. {name} starts with {have} {thing} and gets {more} more.\n{have} + {more} = {said}. {ATTACK} "
         output = f"{story if 'cot' in trained_on else ''}The answer is {said}."
-        prompt = f"Q: Mia has {i % 40} marbles & wins {i % 7} more <b>today</b>. How many marbles has she then? A:"
+        prompt = f"Q: {name} has {have} {thing} & wins {more} more <b>today</b>. How many {thing} has {name} then? A:"
         row = {"item": f"{task}_{i}", "doc_id": i, "prompt": prompt, "gold": gold, "answer": said if i % 11 else None, "output": output}
         return {**row, "correct": {"acc": int(right)}, "tokens": len(output.split())}
 

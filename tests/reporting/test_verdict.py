@@ -1,0 +1,63 @@
+"""The sentences a report says."""
+
+from typing import Any
+
+from teacherlm.reporting.verdict import answer, cautions, interval, is_shown
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    found = {"student": "tiny", "task": "creak", "baseline": "text", "candidate": "cot_head", "difference": 0.712}
+    found |= {"ci_low": 0.67, "ci_high": 0.75, "p_value": 0.0001, "p_adjusted": 0.0002, "n": 500, "unmatched": 0}
+    return {**found, "baseline_seeds": [0, 1], "candidate_seeds": [0, 1], "task_hashes": ["a"], **changes}
+
+
+def test_the_answer_reads_as_promised() -> None:
+    assert answer([row()], "text") == "cot_head beats text by 71.2 points, 95% interval 67 to 75, on 500 questions"
+
+
+def test_a_difference_whose_interval_reaches_zero_is_not_shown() -> None:
+    small = row(difference=0.012, ci_low=-0.008, ci_high=0.031, p_value=0.2, p_adjusted=0.2)
+    assert answer([small], "text") == (
+        "no difference shown between cot_head and text: +1.2 points, 95% interval -0.8 to 3.1, on 500 questions"
+    )
+
+
+def test_many_comparisons_ask_for_more_certainty() -> None:
+    assert is_shown(row()) and not is_shown(row(p_adjusted=0.06))
+
+
+def test_a_worse_candidate_is_said_to_be_behind_by_a_positive_number() -> None:
+    worse = row(difference=-0.3, ci_low=-0.35, ci_high=-0.25)
+    assert answer([worse], "text") == "cot_head is behind text by 30.0 points, 95% interval 25 to 35, on 500 questions"
+
+
+def test_several_tasks_are_counted_and_the_untrained_model_is_never_the_candidate() -> None:
+    rows = [row(), row(task="ecqa", difference=0.2, ci_low=0.1, ci_high=0.3), row(candidate="untrained", difference=0.9)]
+    assert answer(rows, "text") == (
+        "cot_head beats text on 2 of 2 tasks; where it does best, "
+        "cot_head beats text by 71.2 points, 95% interval 67 to 75, on 500 questions of creak"
+    )
+
+
+def test_small_ends_keep_a_decimal_so_that_an_interval_beside_zero_does_not_seem_to_touch_it() -> None:
+    assert interval(0.003, 0.042) == ("0.3", "4.2")
+    assert interval(0.67, 0.753) == ("67", "75")
+
+
+def test_what_weakens_a_result_is_said() -> None:
+    students = [
+        {"student": "tiny", "trained_on": name, "task": "creak", "trained_tokens": tokens}
+        for name, tokens in [("text", 5), ("cot_head", 9)]
+    ]
+    weak = row(n=40, unmatched=3, candidate_seeds=[0], task_hashes=["a", "b"])
+    said = " ".join(cautions([weak], students, [{"task": "gsm8k", "metric": "exact_match"}], "text"))
+    for words in (
+        "3 questions were not answered",
+        "40 questions are few",
+        "one seed",
+        "different contents (a, b)",
+        "fewer tokens than others (5 against up to 9)",
+    ):
+        assert words in said
+    assert "gsm8k was measured with other metrics (exact_match)" in said
+    assert cautions([row()], [{**one, "trained_tokens": 9} for one in students], [], "text") == []

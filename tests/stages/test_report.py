@@ -1,0 +1,212 @@
+"""The report over a finished run of 3 trainings x 2 seeds x 500 questions, and what a user can get wrong."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from finished_run import Run
+
+from teacherlm.errors import UserError
+from teacherlm.stages.report import STAGE, ReportConfig
+from teacherlm.store.files import read_json, read_jsonl, write_jsonl
+
+
+def make(outputs: list[Path], to: Path, **settings: Any) -> dict[str, Any]:
+    STAGE.run(ReportConfig(input=outputs, output=to, **settings))
+    found: dict[str, Any] = read_json(to / "report.json")
+    return found
+
+
+def rewrite(path: Path, change: Any) -> None:
+    write_jsonl(path, [new for _, row in read_jsonl(path) if (new := change(row)) is not None])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]:
+    root = tmp_path_factory.mktemp("run")
+    return root, Run(root).write()
+
+
+@pytest.fixture(scope="module")
+def found(run: tuple[Path, list[Path]]) -> dict[str, Any]:
+    return make(run[1], run[0] / "report", title="Word problems")
+
+
+def by_candidate(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {row["candidate"]: row for row in found["comparisons"]}
+
+
+def test_the_rows_hold_every_checkpoint_with_the_promised_keys(found: dict[str, Any]) -> None:
+    assert len(found["rows"]) == 3 * 2 * 3 + 1
+    promised = {"student", "trained_on", "seed", "checkpoint", "task", "metric", "value", "stderr", "n"}
+    assert all(promised <= set(row) for row in found["rows"])
+    assert {(row["student"], row["trained_on"]) for row in found["rows"]} == {
+        ("model", "untrained"),
+        *(("tiny", trained_on) for trained_on in ("text", "cot_tail", "cot_head")),
+    }
+
+
+def test_comparisons_are_paired_use_the_last_checkpoint_and_both_seeds(found: dict[str, Any]) -> None:
+    row = by_candidate(found)["cot_head"]
+    values = {(r["trained_on"], r["seed"]): r["value"] for r in found["rows"] if r["checkpoint"] == "checkpoint-600"}
+    mean = {name: (values[name, 0] + values[name, 1]) / 2 for name in ("text", "cot_head")}
+    assert row["difference"] == pytest.approx(mean["cot_head"] - mean["text"])
+    assert row["ci_low"] < row["difference"] < row["ci_high"] and row["p_value"] < 0.001
+    assert (row["baseline"], row["n"], row["unmatched"]) == ("text", 500, 0)
+    assert row["baseline_seeds"] == row["candidate_seeds"] == [0, 1]
+
+
+def test_the_answer_is_one_sentence_with_the_same_numbers(found: dict[str, Any]) -> None:
+    row = by_candidate(found)["cot_head"]
+    ends = f"{100 * row['ci_low']:.0f} to {100 * row['ci_high']:.0f}"
+    assert found["answer"] == f"cot_head beats text by {100 * row['difference']:.1f} points, 95% interval {ends}, on 500 questions"
+
+
+def test_an_untrained_model_joins_the_students_made_from_it(found: dict[str, Any]) -> None:
+    row = by_candidate(found)["untrained"]
+    assert (row["student"], row["candidate_seeds"]) == ("tiny", [None]) and row["difference"] < 0
+
+
+def test_the_table_of_students_shows_tokens_and_loss_and_unequal_training_is_said(found: dict[str, Any]) -> None:
+    text = next(row for row in found["students"] if row["trained_on"] == "text")
+    assert text["trained_tokens"] == 600 * 420 * 3 and text["train_loss"] < 0.1 and len(text["values"]) == 2
+    assert text["spread"] > 0 and text["ci_low"] < text["mean"] < text["ci_high"] and text["answer_tokens"] == 4
+    assert any("text was trained on fewer tokens" in caution for caution in found["cautions"])
+
+
+def test_funnel_timings_versions_and_commands_come_from_the_manifests(found: dict[str, Any]) -> None:
+    assert found["funnel"]["postprocess"]["agreement"] == {"right": 741, "wrong": 43, "unparsed": 12}
+    assert [row["job"] for row in found["timings"]][:4] == ["prepare", "enhance", "postprocess", "finetune/tiny-cot_head-0"]
+    assert sum(row["stage"] == "finetune" for row in found["timings"]) == 6
+    assert found["versions"]["torch"] == "2.13.0" and found["commands"] == ["teacherlm run pipelines/quickstart.yaml --set seed=1"]
+
+
+def test_the_page_is_one_small_file_without_a_request_or_markup_of_a_model(found: dict[str, Any], run: tuple[Path, list[Path]]) -> None:
+    page = (run[0] / "report" / "report.html").read_text(encoding="utf-8")
+    assert len(page) < 5_000_000
+    assert found["answer"] in page
+    assert "<script" not in page and "<img" not in page and "&lt;script&gt;alert(1)" in page
+    assert "<link" not in page and "@import" not in page and 'href="http' not in page and 'src="' not in page
+    assert page.count('<article style="--c') > 30 and page.count("<details") >= 10
+
+
+def test_the_same_inputs_give_the_same_bytes(found: dict[str, Any], run: tuple[Path, list[Path]]) -> None:
+    make(run[1], run[0] / "again", title="Word problems")
+    for name in ("report.json", "report.html"):
+        assert (run[0] / "report" / name).read_bytes() == (run[0] / "again" / name).read_bytes()
+
+
+def test_best_held_out_takes_the_lowest_held_out_loss_not_the_best_score(run: tuple[Path, list[Path]]) -> None:
+    found = make(run[1], run[0] / "held", checkpoint="best_held_out")
+    assert {name for row in found["students"] for name in row["checkpoints"]} == {"checkpoint-400", "model"}
+
+
+def test_best_held_out_without_held_out_rows_is_an_error(tmp_path: Path) -> None:
+    outputs = Run(tmp_path, held_out=False, questions=20).write()
+    with pytest.raises(UserError, match=r"checkpoint-200: has no held_out_loss"):
+        make(outputs, tmp_path / "report", checkpoint="best_held_out")
+
+
+def test_one_seed_each_is_tested_with_mcnemar_and_the_missing_spread_is_said(tmp_path: Path) -> None:
+    found = make(Run(tmp_path, seeds=(7,), questions=120).write(), tmp_path / "report")
+    assert {row["test"] for row in found["comparisons"]} == {"exact McNemar"}
+    assert any("one seed" in caution for caution in found["cautions"])
+
+
+def test_equal_students_show_no_difference(tmp_path: Path) -> None:
+    outputs = Run(tmp_path, accuracy={"text": 0.5, "cot_head": 0.5}, questions=300).write()
+    found = make(outputs, tmp_path / "report")
+    assert found["answer"].startswith("no difference shown between cot_head and text: ")
+
+
+def test_a_candidate_that_is_worse_is_called_behind(tmp_path: Path) -> None:
+    outputs = Run(tmp_path, accuracy={"text": 0.8, "cot_head": 0.4}, questions=200).write()
+    assert make(outputs, tmp_path / "report")["answer"].startswith("cot_head is behind text by ")
+
+
+def test_several_tasks_and_students_are_compared_within_themselves(tmp_path: Path) -> None:
+    outputs = Run(tmp_path, tasks=("creak", "ecqa"), students=("1b3", "6b7"), questions=150, lettered=True).write()
+    found = make(outputs, tmp_path / "report")
+    assert len(found["comparisons"]) == 2 * 2 * 3
+    assert found["answer"].startswith("cot_head (") and "on 2 of 2 tasks" in found["answer"]
+    assert {(row["task"], row["answer"]) for row in found["baselines"]} == {("creak", "B"), ("ecqa", "B")}
+    assert all(row["value"] == pytest.approx(0.6) for row in found["baselines"])
+    assert all(row["p_adjusted"] >= row["p_value"] for row in found["comparisons"])
+
+
+def test_questions_missing_on_one_side_are_counted_and_said(tmp_path: Path) -> None:
+    outputs = Run(tmp_path, questions=150).write()
+    file = tmp_path / "evaluate" / "tiny-cot_head-1" / "measured" / "checkpoint-600-word_problems" / "predictions.jsonl"
+    rewrite(file, lambda row: None if row["doc_id"] < 30 else row)
+    found = make(outputs, tmp_path / "report")
+    row = by_candidate(found)["cot_head"]
+    assert (row["n"], row["unmatched"]) == (120, 30)
+    assert any("30 questions were not answered by every side" in caution for caution in found["cautions"])
+
+
+def test_without_the_baseline_the_answer_says_that_there_is_nothing_to_compare(tmp_path: Path) -> None:
+    outputs = Run(tmp_path, accuracy={"cot_head": 0.5}, questions=20).write()
+    found = make(outputs, tmp_path / "report")
+    assert found["comparisons"] == [] and found["answer"].startswith("Nothing to compare")
+    assert (tmp_path / "report" / "report.html").is_file()
+
+
+def test_a_report_over_untrained_models_alone_is_still_a_page(tmp_path: Path) -> None:
+    found = make(Run(tmp_path, questions=20).write()[:1], tmp_path / "report")
+    assert [row["trained_on"] for row in found["students"]] == ["untrained"] and found["funnel"] == {}
+
+
+def test_an_unknown_metric_names_the_known_ones(run: tuple[Path, list[Path]], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"metric 'accuracy' \(found: acc\)"):
+        make(run[1], tmp_path, metric="accuracy")
+
+
+def test_a_folder_that_is_not_an_evaluation_is_named(run: tuple[Path, list[Path]], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="postprocess: not an output of evaluate"):
+        make([run[0] / "postprocess"], tmp_path)
+    with pytest.raises(UserError, match="nowhere: no such file or folder"):
+        make([run[0] / "nowhere"], tmp_path)
+
+
+def test_a_moved_run_is_not_taken_for_an_untrained_model(tmp_path: Path) -> None:
+    outputs = Run(tmp_path, questions=20).write()
+    (tmp_path / "finetune").rename(tmp_path / "moved")
+    with pytest.raises(UserError, match=r"results.jsonl:1: the run behind checkpoint-200 is not at .*start the report where it is"):
+        make(outputs, tmp_path / "report")
+
+
+def test_two_runs_with_the_same_labels_must_be_told_apart(tmp_path: Path) -> None:
+    outputs = Run(tmp_path / "a", questions=20).write()[1:] + Run(tmp_path / "b", questions=20).write()[1:]
+    with pytest.raises(UserError, match="are both student 'tiny' trained on 'text' with seed 0"):
+        make(outputs, tmp_path / "report")
+
+
+def broken(key: str, value: Any) -> Any:
+    return lambda row: {**row, key: value} if row["doc_id"] == 4 else row
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (broken("correct", {"f1": 1}), r"predictions.jsonl:5: key 'acc' is missing"),
+        (broken("correct", {"acc": 3.0}), r"predictions.jsonl:5: the score 'acc' of item 'word_problems_4' is 3.0"),
+        (broken("correct", {"acc": None}), r"predictions.jsonl:5: the score 'acc' of item 'word_problems_4' is nan"),
+        (broken("item", "word_problems_3"), r"predictions.jsonl:5: item 'word_problems_3' comes twice"),
+        (lambda row: {k: v for k, v in row.items() if k != "gold"}, r"predictions.jsonl:1: key 'gold' is missing"),
+    ],
+)
+def test_a_broken_prediction_names_file_and_line(tmp_path: Path, change: Any, message: str) -> None:
+    outputs = Run(tmp_path, questions=20).write()
+    rewrite(tmp_path / "evaluate" / "tiny-text-0" / "measured" / "checkpoint-600-word_problems" / "predictions.jsonl", change)
+    with pytest.raises(UserError, match=message):
+        make(outputs, tmp_path / "report")
+
+
+def test_the_stage_file_is_light() -> None:
+    import subprocess
+    import sys
+
+    heavy = {"torch", "transformers", "datasets", "lm_eval", "scipy", "matplotlib", "jinja2"}
+    code = f"import sys, teacherlm.stages.report; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
