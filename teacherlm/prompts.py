@@ -25,7 +25,7 @@ LETTERS = string.ascii_uppercase
 
 def clean(text: str) -> str:
     """Runs of spaces become one, whitespace at both ends goes; line breaks inside stay. Cleaning twice changes nothing more."""
-    return re.sub(" {2,}", " ", text).strip()
+    return (re.sub(" {2,}", " ", text) if "  " in text else text).strip()
 
 
 @dataclass(frozen=True)

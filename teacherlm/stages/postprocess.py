@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain, takewhile
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -62,7 +63,7 @@ class Checks:
     gates: Sequence[Gate]
     dropping: frozenset[str]
 
-    @property
+    @cached_property
     def kinds(self) -> list[str]:
         return [kind for kind in KINDS if any(kind in given.kinds for given in self.inputs)]
 
