@@ -116,9 +116,7 @@ def _load(name: str, defaults: bool, folders: tuple[Path, ...], options: TaskOpt
     data = options.data.get(name) if isinstance(options.data, Mapping) else options.data
     index = _manager(folders, defaults).task_index
     if data is not None and "custom_dataset" not in (index[name].cfg or {}):
-        raise UserError(
-            f"data: the task '{name}' brings its own data and cannot read {data}; name the tasks it is for: data: {{task: path}}."
-        )
+        raise UserError(f"data: the task '{name}' brings its own data and cannot read {data}; say which tasks it is for: {{task: path}}.")
     told = {"data": str(data) if data is not None else None, "split": options.split}
     metadata = json.dumps({key: value for key, value in told.items() if value is not None})
     try:
@@ -139,7 +137,7 @@ def _prepared(name: str, task: Any, options: TaskOptions) -> LoadedTask:
     pool = getattr(getattr(task, "sampler", None), "df", None)
     if shots and pool is not None and len(pool) < shots:
         raise UserError(f"task '{name}': {shots} shots asked for, but its data holds {len(pool)} rows to take them from.")
-    with _quiet():
+    with _quiet(), _templates_compiled_once():
         task.build_all_requests(limit=options.limit)
     return LoadedTask(name, task, shots or 0, _template(name, task), _content(name, task, options))
 
@@ -151,6 +149,18 @@ def _quiet() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def _templates_compiled_once() -> Iterator[None]:
+    """lm-eval compiles the same Jinja text anew for every question, which is most of the time that building prompts takes."""
+    from lm_eval.utils import env
+
+    env.from_string = functools.lru_cache(maxsize=64)(env.from_string)
+    try:
+        yield
+    finally:
+        del env.from_string
+
+
 def _metadata(task: Any) -> Mapping[str, Any]:
     declared = task.get_config("metadata")
     return declared if isinstance(declared, Mapping) else {}
@@ -158,9 +168,8 @@ def _metadata(task: Any) -> Mapping[str, Any]:
 
 def _template(name: str, task: Any) -> str | None:
     """Rows written by `prepare` say it themselves; other tasks declare it in their YAML."""
-    rows = {
-        str(instance.doc["template"]) for instance in task.instances if isinstance(instance.doc, Mapping) and "template" in instance.doc
-    }
+    docs = [instance.doc for instance in task.instances if isinstance(instance.doc, Mapping)]
+    rows = {str(doc["template"]) for doc in docs if "template" in doc}
     if len(rows) > 1:
         raise UserError(f"task '{name}': its rows follow different templates ({', '.join(sorted(rows))}); measure them apart.")
     declared = _metadata(task).get("template")
