@@ -27,6 +27,8 @@ class JsonlSettings(ChosenSettings):
     name: Literal["jsonl"] = "jsonl"
     columns: dict[str, str] = {}
     """What a column is called in the file: {question: stem, answer: gold}; of question, choices, answer, explanation, id."""
+    leave_out: list[str] = []
+    """Columns of the file not to keep, such as one whose values share no type."""
     answer_rule: Literal["", "number", "yes_no", "exact"] = ""
     """How free answers are compared; by default as numbers or yes/no where the right answer is one, else word for word."""
     held_out: float = Field(default=0.0, ge=0.0, lt=1.0)
@@ -87,7 +89,7 @@ def _question(row: Mapping[str, Any], settings: JsonlSettings, where: str) -> Qu
         answer_rule=rule,
         explanation=str(column("explanation") or ""),
         source_id="" if identity is None else str(identity),
-        raw=row,
+        raw={name: value for name, value in row.items() if name not in settings.leave_out},
         where=where,
     )
 

@@ -128,3 +128,17 @@ def test_prepare_writes_the_stem_as_name_and_needs_a_source(tmp_path: Path):
             )
         )
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.real
+def test_a_real_list_with_an_irregular_column_is_prepared_without_it(test_data: Path, tmp_path: Path):
+    source = str(test_data / "data" / "strategyqa" / "train.json")
+    config = {"source": source, "output": tmp_path / "out", "name": "StrategyQA"}
+    with pytest.raises(UserError, match="column 'evidence': values in rows 1-1000 cannot share a type"):
+        prepare(PrepareConfig.model_validate({"dataset": {"name": "jsonl", "columns": {"id": "qid"}}, **config}))
+    assert not (tmp_path / "out").exists()
+    dataset = {"name": "jsonl", "columns": {"id": "qid"}, "leave_out": ["evidence"]}
+    assert prepare(PrepareConfig.model_validate({"dataset": dataset, **config})).counts["out"] == 2061
+    rows = [json.loads(line) for line in (tmp_path / "out" / "StrategyQA.jsonl").read_text().splitlines()]
+    assert {row["answer_rule"] for row in rows} == {"yes_no"} and sum(row["answer"] == "yes" for row in rows) == 964
+    assert all("  " not in row["text"] for row in rows)

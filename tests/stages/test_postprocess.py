@@ -107,7 +107,7 @@ def dataset_columns(folder: Path) -> list[str]:
     return list(dataset(folder).column_names)
 
 
-def test_specialists_are_joined_by_id_and_all_belongs_to_the_first_kind(questions: list[Row], tmp_path: Path):
+def test_defect_7_specialists_are_joined_by_id_and_all_belongs_to_the_first_kind(questions: list[Row], tmp_path: Path):
     errors = write_lines(tmp_path / "e" / "X_error.jsonl", [enhanced(q, error=" Not so.", fundamental=" It flows.") for q in questions])
     cots = write_lines(tmp_path / "c" / "X_cot.jsonl", [enhanced(q, cot=says("A")(q)) for q in reversed(questions)])
     outcome = done(tmp_path / "out", errors.parent, cots.parent)
