@@ -1,7 +1,7 @@
 """The rows that flow through everything: questions, and what is asked of a model and answered by it."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -75,12 +75,48 @@ class Completion:
     """Why nothing could be written; the row is dropped with this reason."""
 
 
+TOO_LONG = "prompt too long: "
+"""How the `error` of a completion begins whose prompt leaves no room in the model's context."""
+
+
+def too_long(key: str, tokens: int, context: int) -> Completion:
+    """What an engine says to a prompt that fills the context."""
+    return Completion(key, "", "error", tokens, 0, f"{TOO_LONG}it has {tokens} tokens, the model's context is {context}")
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How much an engine may hold at once. Never changes what is written."""
+
+    tokens: int = 16384
+    rows: int | None = None
+
+
 class Engine(Protocol):
     """The border to anything that writes text; runs teachers and students alike."""
 
-    identity: str
-    """Names model and revision, precision and seed: completions of equal identity are interchangeable."""
+    @property
+    def identity(self) -> str:
+        """`<model>@<revision or content>, <precision>, seed <n>`: completions of equal identity are interchangeable."""
+        ...
+
+    @property
+    def context(self) -> int | None:
+        """Most tokens of prompt and continuation together; None where there is no limit, or the server alone knows it."""
+        ...
+
+    def count_tokens(self, prompts: Sequence[str]) -> list[int]:
+        """Length of each prompt as the model reads it."""
+        ...
 
     def complete(self, requests: Iterable[tuple[str, Request]]) -> Iterator[Completion]:
-        """`requests` are (key, request). Reads ahead as far as it likes, yields in any order, never loses or repeats a key."""
+        """`requests` are (key, request). Reads ahead as far as it likes, yields in any order, never loses or repeats a key.
+
+        A prompt that fits the context without room for all of its `max_new_tokens` gets as many as fit.
+        """
         ...
+
+
+def model_name(identity: str) -> str:
+    """The `<model>` of an engine's identity."""
+    return identity.rsplit("@", 1)[0]

@@ -1,0 +1,62 @@
+"""Loads a language model and its tokenizer: safetensors, no foreign code, and one clear line for everything that can be missing."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+
+from teacherlm.errors import UserError
+from teacherlm.log import say
+
+
+def load_model(place: str, revision: str, dtype: str, device: str, trust_remote_code: bool) -> tuple[Any, Any]:
+    """(model in evaluation mode, tokenizer). `place` is a model folder or a hub id.
+
+    Raises: UserError when either cannot be loaded, or the weights lack a part of the model.
+    """
+    options = {"revision": revision, "trust_remote_code": trust_remote_code}
+    config = _loaded(place, "config", lambda: AutoConfig.from_pretrained(place, **options))
+    tokenizer = _loaded(place, "tokenizer", lambda: AutoTokenizer.from_pretrained(place, **options))
+    family = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    model, found = _loaded(place, "model", lambda: _read_weights(family, place, config, {**options, "dtype": dtype}))
+    if found["missing_keys"]:
+        missing = sorted(found["missing_keys"])
+        raise UserError(f"{place}: its weights lack {len(missing)} tensors of {type(model).__name__} (such as {missing[0]}).")
+    return model.to(find_device(device)).eval(), tokenizer
+
+
+def find_device(name: str) -> torch.device:
+    """Raises: UserError for a device that this machine does not have."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"device: '{name}' cannot be used here ({_first_line(error)}).") from None
+
+
+def _read_weights(family: Any, place: str, config: Any, options: dict[str, Any]) -> Any:
+    """safetensors; where a model has only pickled weights, those, read as tensors alone."""
+    folder = Path(place)
+    pickled = folder.is_dir() and not any(folder.glob("*.safetensors"))
+    try:
+        if not pickled:
+            return family.from_pretrained(place, config=config, use_safetensors=True, output_loading_info=True, **options)
+    except OSError as error:
+        if folder.is_dir() or "safetensors" not in str(error):
+            raise
+    say(f"notice: {place} has no safetensors; its .bin weights are read with weights_only.")
+    return family.from_pretrained(place, config=config, use_safetensors=False, weights_only=True, output_loading_info=True, **options)
+
+
+def _loaded(place: str, what: str, load: Any) -> Any:
+    try:
+        return load()
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise UserError(f"{place}: its {what} could not be loaded ({_first_line(error)}).") from error
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].rstrip(".") if lines else type(error).__name__
