@@ -188,8 +188,8 @@ def _check(joined: Joined, checks: Checks) -> Checked:
     source = _by_kind(joined, checks)
     for kind, (row, _) in source.items():
         if not str(row[kind] or "").strip():
-            return Checked(_example(rows, source), f"{kind} is empty")
-    return _judged(_example(rows, source), checks)
+            return Checked(_example(rows[0], joined.places[0], source), f"{kind} is empty")
+    return _judged(_example(rows[0], joined.places[0], source), checks)
 
 
 def _by_kind(joined: Joined, checks: Checks) -> dict[str, tuple[Row, str]]:
@@ -211,16 +211,16 @@ def _same_question(row: Row, place: str, joined: Joined) -> None:
         raise UserError(f"{place}: id {row['id']!r} has another prompt than in {joined.places[0]}; the inputs hold different questions.")
 
 
-def _example(rows: Sequence[Row], source: Mapping[str, tuple[Row, str]]) -> Row:
+def _example(first: Row, place: str, source: Mapping[str, tuple[Row, str]]) -> Row:
     """Source columns, texts, rationales, `all`, layouts, ours; whatever else the first input has at the end."""
-    first, place = rows[0], next(iter(source.values()))[1]
     ours = {name: require(first, name, place) for name in (*TEXTS, *OUR_COLUMNS)}
     answer_text = template(ours["template"]).answer(str(ours["answer"]), lettered=bool(ours["choices"]))
     example = {name: first[name] for name in takewhile(lambda name: name != "text", first)}
     example.update((name, ours[name]) for name in TEXTS)
     rationales = {kind: str(row[kind] or "") for kind, (row, _) in source.items()}
     example.update(rationales)
-    example["all"] = require(next(iter(source.values()))[0], "all", place)
+    teacher_row, teacher_place = next(iter(source.values()))
+    example["all"] = require(teacher_row, "all", teacher_place)
     example.update((f"{kind}_tail", tail(ours["prompt"], answer_text, kind, text)) for kind, text in rationales.items())
     example.update((f"{kind}_head", head(ours["prompt"], answer_text, kind, text)) for kind, text in rationales.items())
     example.update((name, ours[name]) for name in OUR_COLUMNS)
