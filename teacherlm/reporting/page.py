@@ -36,7 +36,8 @@ class Page:
     headline: Row | None
     colours: Mapping[str, int]
     """trained_on -> number of its colour; the same everywhere on the page."""
-    forest: Chart | None
+    forests: Sequence[Chart]
+    """One per task."""
     curves: Sequence[Chart]
     outcomes: Mapping[str, int]
     """How many questions the headline's candidate gained, lost, ... beside the baseline (first seeds)."""
@@ -60,7 +61,7 @@ def build_page(report: Row, groups: Groups, results: Sequence[Result], jobs: Seq
         report=report,
         headline=headline,
         colours=colours,
-        forest=_forest(report["comparisons"], colours),
+        forests=list(_forests(report["comparisons"], colours)),
         curves=[*_loss_curves(results, colours), *_score_curves(results, report["settings"]["metric"], colours)],
         outcomes={outcome: len(items) for outcome, items in outcomes.items()},
         examples=examples.build_examples(drawn, answers, rationales),
@@ -128,22 +129,24 @@ def _outcomes(shown: Group, headline: Row | None) -> Mapping[str, Sequence[str]]
     return examples.count_outcomes(shown[headline["baseline"]][0].answers, shown[headline["candidate"]][0].answers)
 
 
-def _forest(comparisons: Sequence[Row], colours: Mapping[str, int]) -> Chart | None:
-    if not comparisons:
-        return None
-    several = len({(row["student"], row["task"]) for row in comparisons}) > 1
-    intervals = [
-        Interval(
-            f"{row['candidate']} − {row['baseline']}" + (f" · {row['student']}, {row['task']}" if several else ""),
-            colours[row["candidate"]],
-            row["difference"],
-            row["ci_low"],
-            row["ci_high"],
-        )
-        for row in comparisons
-    ]
-    title = "Difference to the baseline, with 95% intervals"
-    return Chart(title, (), Markup(draw_forest(intervals, title, "points")))
+def _forests(comparisons: Sequence[Row], colours: Mapping[str, int]) -> Iterator[Chart]:
+    """Trained candidates only: an untrained model far behind would squeeze what matters into a corner."""
+    trained = [row for row in comparisons if row["candidate"] != UNTRAINED]
+    several = len({row["student"] for row in trained}) > 1
+    for task in dict.fromkeys(row["task"] for row in trained):
+        intervals = [
+            Interval(
+                f"{row['candidate']} − {row['baseline']}" + (f", {row['student']}" if several else ""),
+                colours[row["candidate"]],
+                row["difference"],
+                row["ci_low"],
+                row["ci_high"],
+            )
+            for row in trained
+            if row["task"] == task
+        ]
+        title = f"Difference on {task}, with 95% intervals"
+        yield Chart(title, (), Markup(draw_forest(intervals, title, "points")))
 
 
 def _loss_curves(results: Sequence[Result], colours: Mapping[str, int]) -> Iterator[Chart]:
@@ -154,7 +157,7 @@ def _loss_curves(results: Sequence[Result], colours: Mapping[str, int]) -> Itera
         for student, training in runs:
             xs = training.tokens if by_tokens else training.steps
             lines.setdefault(student.trained_on, []).append(list(zip(map(float, xs), training.losses, strict=True)))
-        yield from _chart(f"Training loss of {label}", "tokens trained on" if by_tokens else "step", "loss", lines, colours, False)
+        yield from _chart(f"Training loss, {label}", "tokens trained on" if by_tokens else "step", "loss", lines, colours, False)
 
 
 def _score_curves(results: Sequence[Result], metric: str, colours: Mapping[str, int]) -> Iterator[Chart]:
@@ -167,7 +170,7 @@ def _score_curves(results: Sequence[Result], metric: str, colours: Mapping[str, 
                 points = sorted((float(r.step), r.value) for r in of_metric if (r.student, r.task) == (student, task))
                 if len(points) > 1:
                     lines.setdefault(student.trained_on, []).append(points)
-            yield from _chart(f"{metric} of {label} on {task}", "step", metric, lines, colours, True)
+            yield from _chart(f"{metric} on {task}, {label}", "step", metric, lines, colours, True)
 
 
 def _chart(

@@ -59,8 +59,18 @@ def interval(low: float, high: float) -> tuple[str, str]:
     return f"{100 * low:.{digits}f}", f"{100 * high:.{digits}f}"
 
 
-def cautions(comparisons: Iterable[Row], students: Sequence[Row], results: Sequence[Row], baseline: str) -> list[str]:
-    """What could make a reader believe too much, each as one sentence. `results` are the rows of `report.json`."""
+def cautions(report: Row, baseline: str) -> list[str]:
+    """What could make a reader believe too much, each as one sentence; read from `report.json` as far as it is known."""
+    students = report["students"]
+    found = [
+        *_weak(report["comparisons"]),
+        *_unequal_training(students, baseline),
+        *_no_better_than_majority(students, report["baselines"]),
+    ]
+    return list(dict.fromkeys([*found, *_unknown_template(students), *_left_out(students, report["rows"])]))
+
+
+def _weak(comparisons: Iterable[Row]) -> list[str]:
     found = []
     for row in comparisons:
         name = f"{row['candidate']} against {row['baseline']} ({row['student']}, {row['task']})"
@@ -72,7 +82,26 @@ def cautions(comparisons: Iterable[Row], students: Sequence[Row], results: Seque
             found.append(f"{name}: the task was measured with different contents ({', '.join(row['task_hashes'])}).")
         if min(len(row["baseline_seeds"]), len(row["candidate_seeds"])) < 2 and row["candidate"] != UNTRAINED:
             found.append(f"{name}: one seed on a side says nothing about how much training luck matters.")
-    return list(dict.fromkeys(found)) + _unequal_training(students, baseline) + _left_out(students, results)
+    return found
+
+
+def _no_better_than_majority(students: Sequence[Row], baselines: Sequence[Row]) -> list[str]:
+    return [
+        f"{row['trained_on']} ({row['student']}) on {one['task']} is not shown to be better than always answering "
+        f"{one['answer']} ({100 * one['value']:.1f}%)."
+        for one in baselines
+        for row in students
+        if row["task"] == one["task"] and row["trained_on"] != UNTRAINED and row["ci_low"] <= one["value"]
+    ]
+
+
+def _unknown_template(students: Sequence[Row]) -> list[str]:
+    return [
+        f"{row['trained_on']} ({row['student']}) on {row['task']}: the student or the task declares no template, so nobody checked that it "
+        "was asked as it was taught."
+        for row in students
+        if row["trained_on"] != UNTRAINED and not row["template"]
+    ]
 
 
 def _left_out(students: Sequence[Row], results: Sequence[Row]) -> list[str]:

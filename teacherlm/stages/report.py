@@ -49,19 +49,20 @@ def report(config: ReportConfig) -> Outcome:
 def find_out(config: ReportConfig, results: Sequence[Result], groups: Groups, jobs: Sequence[history.Job]) -> dict[str, Any]:
     """What `report.json` holds."""
     comparisons = compare_all(groups, config.baseline)
-    students = [describe(label, task, members) for (label, task), found in groups.items() for members in found.values()]
-    rows = [row_of(result) for result in results]
+    measurements = {
+        "rows": [row_of(result) for result in results],
+        "students": [describe(label, task, members) for (label, task), found in groups.items() for members in found.values()],
+        "comparisons": comparisons,
+        "baselines": majorities(groups),
+    }
     return {
         "title": config.title,
         "answer": verdict.answer(comparisons, config.baseline),
-        "cautions": verdict.cautions(comparisons, students, rows, config.baseline),
-        "settings": config.model_dump(mode="json", exclude={"output", "input"}),
-        "rows": rows,
-        "students": students,
-        "comparisons": comparisons,
-        "baselines": majorities(groups),
+        "cautions": verdict.cautions(measurements, config.baseline),
+        **measurements,
         "funnel": history.funnels(jobs),
         "timings": history.timings(jobs),
+        "settings": config.model_dump(mode="json", exclude={"output", "input"}),
         "versions": history.versions(jobs),
         "commands": history.commands(jobs),
     }
@@ -116,6 +117,7 @@ def describe(label: str, task: str, members: Sequence[Measurement]) -> dict[str,
         "task": task,
         "trained_on": members[0].trained_on,
         "seeds": [m.result.student.seed for m in members],
+        "template": members[0].result.template,
         "checkpoints": [m.result.checkpoint for m in members],
         "values": values,
         "mean": mean_of(values),

@@ -44,20 +44,37 @@ def test_small_ends_keep_a_decimal_so_that_an_interval_beside_zero_does_not_seem
     assert interval(0.67, 0.753) == ("67", "75")
 
 
-def test_what_weakens_a_result_is_said() -> None:
-    students = [
-        {"student": "tiny", "trained_on": name, "task": "creak", "trained_tokens": tokens}
-        for name, tokens in [("text", 5), ("cot_head", 9)]
-    ]
-    weak = row(n=40, unmatched=3, candidate_seeds=[0], task_hashes=["a", "b"])
-    said = " ".join(cautions([weak], students, [{"task": "gsm8k", "metric": "exact_match"}], "text"))
-    for words in (
-        "3 questions were not answered",
-        "40 questions are few",
-        "one seed",
-        "different contents (a, b)",
-        "fewer tokens than others (5 against up to 9)",
-    ):
+def student(trained_on: str, **changes: Any) -> dict[str, Any]:
+    found = {"student": "tiny", "trained_on": trained_on, "task": "creak", "trained_tokens": 9, "template": "teacherlm", "ci_low": 0.7}
+    return {**found, **changes}
+
+
+def said_of(**changes: Any) -> str:
+    report = {"comparisons": [row()], "students": [student("text"), student("cot_head")], "rows": [], "baselines": []}
+    return " ".join(cautions({**report, **changes}, "text"))
+
+
+def test_nothing_is_said_about_a_sound_comparison() -> None:
+    assert said_of() == ""
+
+
+def test_what_weakens_a_comparison_is_said() -> None:
+    said = said_of(comparisons=[row(n=40, unmatched=3, candidate_seeds=[0], task_hashes=["a", "b"])])
+    for words in ("3 questions were not answered", "40 questions are few", "one seed", "different contents (a, b)"):
         assert words in said
-    assert "gsm8k was measured with other metrics (exact_match)" in said
-    assert cautions([row()], [{**one, "trained_tokens": 9} for one in students], [], "text") == []
+
+
+def test_a_baseline_trained_on_less_is_said() -> None:
+    students = [student("text", trained_tokens=5), student("cot_head")]
+    assert "text was trained on fewer tokens than others (5 against up to 9)" in said_of(students=students)
+
+
+def test_a_student_not_above_the_majority_answer_is_said() -> None:
+    majority = [{"task": "creak", "answer": "B", "value": 0.72}]
+    assert "cot_head (tiny) on creak is not shown to be better than always answering B (72.0%)" in said_of(baselines=majority)
+
+
+def test_a_template_nobody_could_check_and_a_task_left_out_are_said() -> None:
+    assert "cot_head (tiny) on creak: the student or the task declares no template" in said_of(students=[student("cot_head", template="")])
+    left_out = said_of(rows=[{"task": "gsm8k", "metric": "exact_match"}])
+    assert "gsm8k was measured with other metrics (exact_match)" in left_out
