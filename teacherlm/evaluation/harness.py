@@ -3,19 +3,25 @@
 Log-likelihoods stay lm-eval's to the last line of code, so numbers by letters equal those of plain `lm_eval`.
 """
 
+import logging
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import normalize_gen_kwargs
 
+from teacherlm.engines.bodies.loading import load_model
+from teacherlm.engines.bodies.transformers import TransformersEngine
+from teacherlm.engines.transformers import check_model_folder
 from teacherlm.errors import UserError
-from teacherlm.evaluation._standin import TransformersEngine
 from teacherlm.evaluation.loading import LoadedTask
 from teacherlm.evaluation.scoring import Answer
-from teacherlm.evaluation.students import Student
-from teacherlm.records import Completion, Request, Sampling
+from teacherlm.evaluation.students import LoadOptions, Student
+from teacherlm.log import progress
+from teacherlm.records import Completion, Load, Request, Sampling
 
 DEFAULT_NEW_TOKENS = 256
 """Where a task names no limit; lm-eval's own default."""
@@ -26,7 +32,11 @@ class EngineLM(HFLM):  # type: ignore[misc]
     """A student in memory, as lm-eval sees it. Overrides `generate_until` alone."""
 
     def __init__(self, engine: TransformersEngine, batch_size: int) -> None:
+        noted = logging.getLogger("lm_eval.models.huggingface")
+        level = noted.level
+        noted.setLevel(logging.ERROR)  # it warns that a model in memory was given, which is the point
         super().__init__(pretrained=engine.model, tokenizer=engine.tokenizer, batch_size=batch_size)
+        noted.setLevel(level)
         self.engine = engine
 
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
@@ -35,8 +45,13 @@ class EngineLM(HFLM):  # type: ignore[misc]
     def completions(self, requests: Sequence[Any]) -> list[Completion]:
         """What was written for each of lm-eval's requests, in their order."""
         asked = _requests([request.args for request in requests])
-        told = {one.key: one for one in self.engine.complete((str(i), request) for i, request in enumerate(asked))}
-        return [told[str(number)] for number in range(len(asked))]
+        keys = [request.key(self.engine.identity) for request in asked]
+        told = {}
+        with progress(requests[0].task_name, len(asked), "answers") as bar:
+            for one in self.engine.complete(zip(keys, asked, strict=True)):
+                told[one.key] = one
+                bar.advance()
+        return [told[key] for key in keys]
 
 
 def _requests(arguments: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Request]:
@@ -75,7 +90,7 @@ def ask(student: EngineLM, loaded: LoadedTask) -> list[list[Answer]]:
 def _ask(student: EngineLM, kind: str, loaded: LoadedTask, positions: Sequence[int]) -> list[Answer]:
     requests = [loaded.task.instances[position] for position in positions]
     if kind != "generate_until":
-        return [Answer(value) for value in getattr(student, kind)(requests, disable_tqdm=True)]
+        return [Answer(value) for value in getattr(student, kind)(requests, disable_tqdm=not sys.stderr.isatty())]
     answers = []
     for one, request in zip(student.completions(requests), requests, strict=True):
         _written(one, f"task '{loaded.name}', item '{loaded.item_id(request.doc, request.doc_id)}'")
@@ -90,10 +105,13 @@ def _written(one: Completion, where: str) -> Completion:
     return one
 
 
-def build_student(student: Student, dtype: str, device: str | None, batch_size: int, seed: int, trust_remote_code: bool) -> EngineLM:
-    import transformers, torch
+def build_student(student: Student, options: LoadOptions) -> EngineLM:
+    """A student in memory.
 
-    torch.manual_seed(seed)
-    model = transformers.AutoModelForCausalLM.from_pretrained(student.path, dtype=dtype, trust_remote_code=trust_remote_code)
-    tok = transformers.AutoTokenizer.from_pretrained(student.path)
-    return EngineLM(TransformersEngine(model.eval(), tok), batch_size)
+    Raises: UserError when its weights or tokenizer are missing or cannot be loaded.
+    """
+    if Path(student.path).exists():
+        check_model_folder(Path(student.path))
+    model, tokenizer = load_model(student.path, options.revision, options.dtype, options.device, options.trust_remote_code)
+    identity = f"{student.name}@{student.content}, {options.dtype}, seed {options.seed}"
+    return EngineLM(TransformersEngine(model, tokenizer, identity, Load(rows=options.batch_size)), options.batch_size)

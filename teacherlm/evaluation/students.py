@@ -30,6 +30,18 @@ class Student:
         return str(found) if found else None
 
 
+@dataclass(frozen=True)
+class LoadOptions:
+    """How a student is brought into memory."""
+
+    revision: str = "main"
+    dtype: str = "auto"
+    device: str = "auto"
+    batch_size: int = 32
+    seed: int = 0
+    trust_remote_code: bool = False
+
+
 def find_students(model: str, revision: str, which: Literal["all", "last"]) -> list[Student]:
     """The students behind a setting, by step: an output of `finetune`, one checkpoint, a model folder, or a hub id.
 

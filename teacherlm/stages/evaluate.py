@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from teacherlm.engines.transformers import refuse_quantised
 from teacherlm.errors import UserError
 from teacherlm.evaluation.measured import FOLDER, Measured, Result, measured
-from teacherlm.evaluation.students import Student, find_students
+from teacherlm.evaluation.students import LoadOptions, Student, find_students
 from teacherlm.log import say
 from teacherlm.stage import Alias, Input, Model, Outcome, Runtime, Source, Stage, StageConfig
 from teacherlm.store.files import write_jsonl
@@ -66,16 +67,16 @@ class EvaluateConfig(StageConfig):
     """Measure even where a task's prompts follow another template than the student was taught."""
     revision: str = "main"
     """Revision of a hub model."""
-    dtype: str = "auto"
-    """Precision of the weights, such as float32; auto: as they were saved."""
+    dtype: Annotated[Literal["auto", "float32", "float16", "bfloat16"], BeforeValidator(refuse_quantised)] = "auto"
+    """Precision of the weights; auto: as they were saved."""
     seed: int = 1234
     """Draws the shots, and any sampling a task asks for; lm-eval's own default."""
     trust_remote_code: bool = False
     """Run code that comes with a hub model. Only for models you trust."""
     batch_size: Annotated[Runtime[int], Field(ge=1)] = 32
     """Questions answered at once; does not change the result."""
-    device: Runtime[str | None] = None
-    """cpu, cuda, cuda:1, ...; by default a GPU where there is one."""
+    device: Runtime[str] = "auto"
+    """cpu, cuda, cuda:1, ...; auto: a GPU where there is one."""
 
     @model_validator(mode="before")
     @classmethod
@@ -139,7 +140,8 @@ def measure_all(cells: list[Cell], config: EvaluateConfig) -> None:
         return
     from teacherlm.evaluation.harness import build_student
 
-    student = build_student(cells[0].student, config.dtype, config.device, config.batch_size, config.seed, config.trust_remote_code)
+    options = LoadOptions(config.revision, config.dtype, config.device, config.batch_size, config.seed, config.trust_remote_code)
+    student = build_student(cells[0].student, options)
     for cell in cells:
         measure(student, cell)
 

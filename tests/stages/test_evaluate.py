@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,27 @@ def test_a_killed_measurement_is_done_again_and_the_finished_ones_are_not(tmp_pa
     values = [{**row, "seconds": 0} for row in rows_of(output / "results.jsonl")]
     assert values == [{**row, "seconds": 0} for row in before]
     assert STAGE.keeps == ("measured",)
+
+
+@pytest.mark.slow
+def test_a_process_killed_between_checkpoints_loses_only_what_was_in_hand(tmp_path: Path, words: Path) -> None:
+    run, output, whole = tmp_path / "finetune", tmp_path / "evaluate", tmp_path / "whole"
+    for step in range(1, 13):
+        write_checkpoint(run, step)
+    values = {"input": str(run), "output": str(output), "tasks": "questions", "data": str(words), "max_new_tokens": 60}
+    code = "import json, sys; from teacherlm.stages.evaluate import *; evaluate(EvaluateConfig(**json.loads(sys.argv[1])))"
+    process = subprocess.Popen([sys.executable, "-c", code, json.dumps(values)], stderr=subprocess.DEVNULL)
+    while len(done := list(output.glob("measured/*/result.json"))) < 2 and process.poll() is None:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    done = list(output.glob("measured/*/result.json"))
+    assert 2 <= len(done) < 12 and not (output / "results.jsonl").exists()
+    assert evaluate(config(**values)).counts["measured"] == 12 - len(done)
+    evaluate(config(**{**values, "output": whole}))
+    once, twice = ([{**row, "seconds": 0} for row in rows_of(folder / "results.jsonl")] for folder in (whole, output))
+    assert once == twice
+    assert all((whole / row["predictions"]).read_bytes() == (output / row["predictions"]).read_bytes() for row in once)
 
 
 def test_batch_size_changes_no_answer(tmp_path: Path, words: Path) -> None:
