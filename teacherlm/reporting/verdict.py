@@ -22,6 +22,8 @@ def answer(comparisons: Sequence[Row], baseline: str) -> str:
     won = sum(is_shown(row) and row["difference"] > 0 for row in same)
     lost = sum(is_shown(row) and row["difference"] < 0 for row in same)
     rest = f" and is behind on {lost}" if lost else ""
+    if not won and not lost:
+        return f"{who} is not shown to differ from {baseline} on any of {len(same)} tasks; where it does best, {sentence}"
     return f"{who} beats {baseline} on {won} of {len(same)} tasks{rest}; where it does best, {sentence}"
 
 
@@ -77,7 +79,7 @@ def _weak(comparisons: Iterable[Row]) -> list[str]:
         if row["unmatched"]:
             found.append(f"{name}: {row['unmatched']:,} questions were not answered by every side and seed, and are left out.")
         if row["n"] < FEW_QUESTIONS:
-            found.append(f"{name}: {row['n']} questions are few; the interval is rough.")
+            found.append(f"{row['task']}: {row['n']} questions are few; intervals are rough.")
         if len(row["task_hashes"]) > 1:
             found.append(f"{name}: the task was measured with different contents ({', '.join(row['task_hashes'])}).")
         if min(len(row["baseline_seeds"]), len(row["candidate_seeds"])) < 2 and row["candidate"] != UNTRAINED:
@@ -86,13 +88,15 @@ def _weak(comparisons: Iterable[Row]) -> list[str]:
 
 
 def _no_better_than_majority(students: Sequence[Row], baselines: Sequence[Row]) -> list[str]:
-    return [
-        f"{row['trained_on']} ({row['student']}) on {one['task']} is not shown to be better than always answering "
-        f"{one['answer']} ({100 * one['value']:.1f}%)."
-        for one in baselines
-        for row in students
-        if row["task"] == one["task"] and row["trained_on"] != UNTRAINED and row["ci_low"] <= one["value"]
-    ]
+    found = []
+    for one in baselines:
+        below = [r for r in students if r["task"] == one["task"] and r["trained_on"] != UNTRAINED and r["ci_low"] <= one["value"]]
+        if below:
+            names = ", ".join(f"{row['trained_on']} ({row['student']})" for row in below)
+            found.append(
+                f"{one['task']}: not shown to be better than always answering {one['answer']} ({100 * one['value']:.1f}%): {names}."
+            )
+    return found
 
 
 def _unknown_template(students: Sequence[Row]) -> list[str]:

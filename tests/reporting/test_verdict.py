@@ -39,6 +39,12 @@ def test_several_tasks_are_counted_and_the_untrained_model_is_never_the_candidat
     )
 
 
+def test_no_task_with_a_difference_is_said_as_such() -> None:
+    even = {"difference": 0.0, "ci_low": -0.03, "ci_high": 0.03, "p_adjusted": 1.0}
+    said = answer([row(**even), row(task="ecqa", **even)], "text")
+    assert said.startswith("cot_head is not shown to differ from text on any of 2 tasks; where it does best, no difference shown")
+
+
 def test_small_ends_keep_a_decimal_so_that_an_interval_beside_zero_does_not_seem_to_touch_it() -> None:
     assert interval(0.003, 0.042) == ("0.3", "4.2")
     assert interval(0.67, 0.753) == ("67", "75")
@@ -71,7 +77,9 @@ def test_a_baseline_trained_on_less_is_said() -> None:
 
 def test_a_student_not_above_the_majority_answer_is_said() -> None:
     majority = [{"task": "creak", "answer": "B", "value": 0.72}]
-    assert "cot_head (tiny) on creak is not shown to be better than always answering B (72.0%)" in said_of(baselines=majority)
+    expected = "creak: not shown to be better than always answering B (72.0%): text (tiny), cot_head (tiny)."
+    assert said_of(baselines=majority) == expected
+    assert said_of(baselines=[{**majority[0], "value": 0.6}]) == ""
 
 
 def test_a_template_nobody_could_check_and_a_task_left_out_are_said() -> None:
