@@ -81,8 +81,8 @@ def teacher_text(prompt: str, answer_text: str, kind: str) -> str:
 
 
 def tail(prompt: str, answer_text: str, kind: str, rationale: str) -> str:
-    """Answer first: prompt + answer + suffix + rationale."""
-    return clean(prompt + answer_text + SUFFIX[kind] + _spaced(rationale))
+    """Answer first: what the teacher read and went on to write, byte for byte but for the cleaning; the rationale brings its space."""
+    return clean(prompt + answer_text + SUFFIX[kind] + rationale)
 
 
 def head(prompt: str, answer_text: str, kind: str, rationale: str) -> str:
@@ -93,9 +93,4 @@ def head(prompt: str, answer_text: str, kind: str, rationale: str) -> str:
         ending = told if told.endswith(".") else f"{told}."
     else:
         ending = f"{told} {statement}"
-    return clean(prompt + SUFFIX[kind] + _spaced(ending))
-
-
-def _spaced(rationale: str) -> str:
-    """Some tokenizers lose the space before a continuation."""
-    return rationale if rationale[:1].isspace() else f" {rationale}"
+    return clean(f"{prompt}{SUFFIX[kind]} {ending}")

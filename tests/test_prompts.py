@@ -33,10 +33,10 @@ def test_head_does_not_state_the_answer_twice():
     assert head(prompt, answer, "cot", "Soup is liquid. So the answer is (B)").endswith("liquid. So the answer is (B).")
 
 
-def test_tail_puts_the_answer_first_and_keeps_a_lost_space():
-    expected = "Q: How? A: The answer is (B). The common mistakes are: Soup is liquid."
-    assert tail("Q: How? A:", " The answer is (B).", "error", " Soup is liquid. ") == expected
-    assert tail("Q: How? A:", " The answer is (B).", "error", "Soup is liquid.") == expected
+def test_tail_puts_the_answer_first_and_goes_on_as_the_teacher_did():
+    start = "Q: How? A: The answer is (B). The common mistakes are:"
+    assert tail("Q: How? A:", " The answer is (B).", "error", "  Soup is liquid. ") == f"{start} Soup is liquid."
+    assert tail("Q: How? A:", " The answer is (B).", "error", '" he said.') == f'{start}" he said.'
 
 
 @given(st.text(st.sampled_from(" \n\tab"), max_size=30))

@@ -121,7 +121,7 @@ def _row(question: Question, names: Occurrences, chosen: Template, explanations:
     if explanations:
         if not question.explanation.strip():
             raise UserError(f"{question.where}: there is no explanation; leave out `explanations`.")
-        row["explanation_tail"] = tail(prompt, answer_text, "cot", question.explanation)
+        row["explanation_tail"] = tail(prompt, answer_text, "cot", f" {question.explanation}")
         row["explanation_head"] = head(prompt, answer_text, "cot", question.explanation)
     return row
 
