@@ -108,7 +108,24 @@ def _manager(folders: tuple[Path, ...], defaults: bool, metadata: str = "{}") ->
     missing = next((folder for folder in include if not folder.is_dir()), None)
     if missing:
         raise UserError(f"include_path: {missing}: no such folder.")
+    for folder in folders:
+        _refuse_broken_yaml(folder)
     return TaskManager(include_path=[str(f) for f in include], include_defaults=defaults, metadata=json.loads(metadata))
+
+
+def _refuse_broken_yaml(folder: Path) -> None:
+    """lm-eval passes over a file it cannot read without a word. Raises: UserError naming file and line."""
+    import yaml
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    for path in sorted(folder.rglob("*.yaml")):
+        try:
+            load_yaml(path, resolve_func=False, recursive=False)
+        except yaml.MarkedYAMLError as error:
+            line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+            raise UserError(f"{path}{line}: not valid YAML ({error.problem}).") from None
+        except ValueError:
+            continue  # not a mapping, so not a task
 
 
 def _load(name: str, defaults: bool, folders: tuple[Path, ...], options: TaskOptions) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def find_students(model: str, revision: str, which: Literal["all", "last"]) -> l
     if (path / COMPLETE).is_file():
         return [_one_checkpoint(path)]
     if is_model_folder(path):
-        return [Student(path.name, model, model_content(model, revision))]
+        return [Student(path.resolve().name, model, model_content(model, revision))]
     require_finished(path)
     found = find_checkpoints(path) if path.is_dir() else []
     if not found:

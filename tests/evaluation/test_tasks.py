@@ -163,6 +163,7 @@ def test_shots_come_from_the_training_split_and_state_the_answer_as_taught(tmp_p
         load_tasks(["questions"], [], TaskOptions(data=folder, shots=5))
 
 
+@pytest.mark.slow
 def test_unknown_names_suggest_the_nearest_and_patterns_without_match_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "mine.yaml", "task: my_task\ninclude: nothing.yaml\n")
     write(tmp_path / "a.yaml", "task: abc_one\ncustom_dataset: !function _x.y\n")
@@ -188,6 +189,14 @@ def test_a_folder_of_ones_own_tasks_is_searched_and_patterns_name_several(tmp_pa
         load_tasks(["sum_one"], [tmp_path], TaskOptions(data=data))
     with pytest.raises(UserError, match=r"data\.creak: is not among the tasks measured"):
         load_tasks(["sum_one"], [tmp_path], TaskOptions(data={"creak": data}))
+
+
+def test_a_broken_yaml_in_ones_own_folder_is_named_with_its_line(tmp_path: Path) -> None:
+    write(tmp_path / "broken.yaml", "task: x\nmetric_list: [\n")
+    with pytest.raises(UserError, match=r"broken\.yaml:3: not valid YAML"):
+        load_tasks(["x"], [tmp_path], TaskOptions())
+    with pytest.raises(UserError, match=r"include_path: .*nowhere: no such folder"):
+        load_tasks(["x"], [tmp_path / "nowhere"], TaskOptions())
 
 
 def test_content_changes_with_rows_prompts_and_limits_and_with_nothing_else(tmp_path: Path) -> None:

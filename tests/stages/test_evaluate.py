@@ -211,9 +211,41 @@ def test_the_originals_flags_are_understood() -> None:
         config(output="o", input="m", tasks="")
 
 
+def test_these_are_the_columns_other_stages_read(tmp_path: Path, words: Path) -> None:
+    """Whoever changes them, or what decides a score, raises the stage's version."""
+    write_checkpoint(tmp_path / "finetune", 10)
+    evaluate(config(input=tmp_path / "finetune", output=tmp_path / "out", tasks="questions", data=words, max_new_tokens=4))
+    row = rows_of(tmp_path / "out" / "results.jsonl")[0]
+    columns = "checkpoint step epoch task metric value stderr n shots template task_template student_template task_hash predictions"
+    assert " ".join(row) == f"{columns} tokens seconds"
+    prediction = rows_of(tmp_path / "out" / row["predictions"])[0]
+    assert " ".join(prediction) == "item doc_id prompt gold answer output correct tokens"
+    assert set(prediction["correct"]) == {"acc", "parsed"} and STAGE.version == 1
+
+
+@pytest.mark.parametrize(("missing", "problem"), [("model.safetensors", "holds no weights"), ("tokenizer", "holds no tokenizer")])
+def test_a_model_folder_without_weights_or_tokenizer_is_one_clear_line(tmp_path: Path, words: Path, missing: str, problem: str) -> None:
+    folder = write_checkpoint(tmp_path, 10)
+    for path in [folder / "complete.json", *folder.glob(f"{missing}*")]:
+        path.unlink()
+    with pytest.raises(UserError, match=problem):
+        evaluate(config(input=folder, output=tmp_path / "out", tasks="questions", data=words))
+
+
 def test_importing_the_stage_imports_nothing_heavy() -> None:
     code = "import sys, teacherlm.stages.evaluate; print([m for m in ('torch', 'transformers', 'datasets', 'lm_eval') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+@pytest.mark.slow
+@pytest.mark.real
+def test_the_originals_command_line_runs_as_it_was_spelled(tmp_path: Path, creak: Path, stories260k: Path) -> None:
+    words = f"--model_args pretrained={stories260k},dtype=float32 --tasks creak --num_fewshot 0 --limit 4 --batch_size 2 --device cpu"
+    command = [str(Path(sys.executable).parent / "teacherlm"), "eval", *words.split(), "--output_path", str(tmp_path / "out")]
+    done = subprocess.run([*command, "--data", str(creak)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (row,) = rows_of(tmp_path / "out" / "results.jsonl")
+    assert (row["checkpoint"], row["task"], row["n"], row["shots"]) == ("stories260k", "creak", 4, 0)
 
 
 @pytest.mark.slow
