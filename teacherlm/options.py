@@ -87,7 +87,7 @@ def _of_fields(config: type[StageConfig]) -> Iterator[inspect.Parameter]:
         yield inspect.Parameter(name, KEYWORD, default=None, annotation=Annotated[kind | None, option])
         if any(isinstance(mark, Positional) for mark in field.metadata):
             word = typer.Argument(help=field.description, show_default=False, metavar=name.upper())
-            yield inspect.Parameter(_positional_name(name), KEYWORD, default=None, annotation=Annotated[str | None, word])
+            yield inspect.Parameter(_positional_name(name), KEYWORD, default=None, annotation=Annotated[kind | None, word])
         for number, alias in enumerate(_aliases(field)):
             hidden = typer.Option(alias.flag, hidden=True)
             alias_kind = str if alias.key else kind

@@ -57,6 +57,14 @@ def test_a_bad_value_names_the_key_and_what_would_be_right(tmp_path: Path) -> No
     assert refused.stderr.strip() == "teacherlm: value: input should be a valid integer, unable to parse string as an integer, found 'many'."
 
 
+def test_a_refused_attempt_does_not_stand_in_the_way_of_the_next(tmp_path: Path) -> None:
+    teacherlm("number", "--plugins", PLUGINS, "--value", "1", "--output", str(tmp_path / "n"))
+    words = ("add", "--plugins", PLUGINS, "--input", str(tmp_path / "n"), "--output", str(tmp_path / "out"))
+    assert teacherlm(*words, "--amount", "13").returncode == 2
+    assert teacherlm(*words, "--amount", "12").returncode == 0
+    assert (tmp_path / "out/number.txt").read_text() == "13"
+
+
 def test_a_bug_keeps_its_traceback(tmp_path: Path) -> None:
     teacherlm("number", "--plugins", PLUGINS, "--value", "1", "--output", str(tmp_path / "n"))
     failed = teacherlm("add", "--plugins", PLUGINS, "--input", str(tmp_path / "n"), "--amount", "14", "--output", str(tmp_path / "out"))

@@ -20,9 +20,9 @@ from teacherlm.parsing import parse_config
 from teacherlm.stage import Outcome, Stage, StageConfig
 from teacherlm.store.files import shard_place, work_folder
 from teacherlm.store.fingerprint import content_on_disk, digest, fingerprint, sources
-from teacherlm.store.manifest import Manifest, begun_fingerprint, read_manifest, write_manifest
+from teacherlm.store.manifest import JOB, Manifest, begun_fingerprint, read_manifest, write_manifest
 
-RECORDED_PACKAGES = ("teacherlm", "torch", "transformers", "datasets", "accelerate", "deepspeed", "lm_eval", "pydantic")
+RECORDED_PACKAGES = ("teacherlm", "torch", "transformers", "datasets", "accelerate", "deepspeed", "peft", "lm_eval", "scipy", "pydantic")
 STALE = ".stale"
 
 
@@ -88,9 +88,11 @@ def set_aside(output: Path, keeps: tuple[str, ...]) -> None:
 
 
 def _occupied(output: Path, keeps: tuple[str, ...]) -> list[Path]:
-    """What stands in the way of a fresh start at an output."""
+    """What stands in the way of a fresh start at an output. A job that was refused left nothing but its file."""
     folder = work_folder(output)
-    inside = [p for p in sorted(folder.iterdir()) if p.name not in keeps and p.name != "shards"] if folder.is_dir() else []
+    inside = [p for p in sorted(folder.iterdir()) if p.name not in (*keeps, "shards")] if folder.is_dir() else []
+    if [p.name for p in inside] == [JOB]:
+        inside = []
     return inside + ([output] if folder != output and output.exists() else [])
 
 

@@ -2,20 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from teacherlm.errors import UserError
 from teacherlm.log import say
 from teacherlm.reporting import history, verdict
 from teacherlm.reporting.groups import Groups, Measurement, group, read_measurements, row_of
 from teacherlm.reporting.measured import Result, choose_checkpoints, read_results
-from teacherlm.stage import Input, Outcome, Stage, StageConfig
+from teacherlm.stage import Input, Outcome, Positional, Stage, StageConfig
 from teacherlm.store.files import write_json, writing
 from teacherlm.store.manifest import require_finished
 
 
 class ReportConfig(StageConfig):
-    input: list[Input]
+    input: Annotated[list[Input], Positional()]
     """Folders written by `evaluate`."""
     title: str = "Did it help?"
     """Heading of the page."""
