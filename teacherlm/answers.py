@@ -92,6 +92,9 @@ def _plain_text(answer: str) -> str:
     return " ".join(answer.split()).strip("\"'").removesuffix(".")
 
 
+# A full stop ends a stated text, unless it belongs to an initial or one of these: "St. Louis", "J. Smith".
+ABBREVIATED = "".join(rf"(?<!\b{word})" for word in ("[A-Z]", "St", "Mt", "Dr", "Mr", "Ms", "Mrs", "Jr", "Sr", "No", "vs"))
+
 # A bare "A" or "I" before another word is an article or a pronoun, not a letter: "The answer is A dog".
 LETTER = AnswerRule(
     name="letter",
@@ -114,7 +117,7 @@ YES_NO = AnswerRule(
 )
 EXACT = AnswerRule(
     name="exact",
-    stated=re.compile(STATEMENT + r"(?P<answer>[^\n]+?)(?=\.?\s*$|\.\s)", re.MULTILINE),
+    stated=re.compile(STATEMENT + rf"(?P<answer>[^\n]+?)(?=\.?\s*$|{ABBREVIATED}\.\s)", re.MULTILINE),
     unstated=_nothing,
     normalise=_plain_text,
 )

@@ -80,3 +80,16 @@ def test_an_unknown_rule_is_named():
     with pytest.raises(UserError, match=r"No answer rule named 'leter'. Did you mean 'letter'\?"):
         rule("leter")
     assert set(RULES) == {"letter", "number", "yes_no", "exact"}
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("The answer is St. Louis. It lies on a river.", "St. Louis"),
+        ("The answer is J. Smith.", "J. Smith"),
+        ("The answer is Paris. It lies on a river.", "Paris"),
+        ("So the answer is the U.S. Army", "the U.S. Army"),
+    ],
+)
+def test_a_stated_text_ends_at_a_full_stop_that_ends_a_sentence(text: str, answer: str) -> None:
+    assert find_answer(text, "exact") == answer
