@@ -44,11 +44,12 @@ class CausalBatch:
 
     def logits(self) -> torch.Tensor:
         """Scores of every row's next token, [rows, vocabulary]."""
-        given = dict(self.options)
+        given: dict[str, Any] = dict(self.options)
         if self.counts_positions:
             given["position_ids"] = (self.mask.cumsum(-1) - 1).clamp_min(0)[:, -self.ids.shape[1] :]
         out = self.model(input_ids=self.ids, attention_mask=self.mask, past_key_values=self.cache, use_cache=True, **given)
-        return out.logits[:, -1]
+        scores: torch.Tensor = out.logits[:, -1]
+        return scores
 
     def extend(self, tokens: torch.Tensor) -> None:
         """tokens: [rows]."""
@@ -74,7 +75,8 @@ class Seq2SeqBatch:
     def logits(self) -> torch.Tensor:
         encoded = BaseModelOutput(last_hidden_state=self.encoded)
         given = {"encoder_outputs": encoded, "attention_mask": self.mask, "decoder_input_ids": self.ids}
-        return self.model(**given, past_key_values=self.cache, use_cache=True).logits[:, -1]
+        scores: torch.Tensor = self.model(**given, past_key_values=self.cache, use_cache=True).logits[:, -1]
+        return scores
 
     def extend(self, tokens: torch.Tensor) -> None:
         self.ids = tokens[:, None]
@@ -87,11 +89,11 @@ class Seq2SeqBatch:
 def _padded(lines: list[list[int]], pad: int, device: torch.device, left: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
     """(token ids, attention mask), both [rows, longest]."""
     longest = max(map(len, lines))
-    fill = [[pad] * (longest - len(line)) for line in lines]
-    ids = [before + line if left else line + before for before, line in zip(fill, lines, strict=True)]
-    mask = [
-        [0] * len(some) + [1] * len(line) if left else [1] * len(line) + [0] * len(some) for some, line in zip(fill, lines, strict=True)
-    ]
+    ids, mask = [], []
+    for line in lines:
+        fill, ones = [pad] * (longest - len(line)), [1] * len(line)
+        ids.append(fill + line if left else line + fill)
+        mask.append([0] * len(fill) + ones if left else ones + [0] * len(fill))
     return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
 

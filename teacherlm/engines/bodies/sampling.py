@@ -26,7 +26,7 @@ def choose(logits: torch.Tensor, sampling: Sampling, seeds: torch.Tensor, positi
     """logits [rows, vocabulary], seeds and positions [rows] (int64; tokens written so far) -> token ids [rows]."""
     if sampling.temperature == 0:
         return logits.argmax(-1)
-    scores = TemperatureLogitsWarper(sampling.temperature)(None, logits.float())
+    scores: torch.Tensor = TemperatureLogitsWarper(sampling.temperature)(None, logits.float())
     if 0 < sampling.top_k < logits.shape[-1]:
         scores = TopKLogitsWarper(sampling.top_k)(None, scores)
     if sampling.top_p < 1:
