@@ -41,7 +41,7 @@ OURS: Mapping[str, str] = {
     "eval_strategy": "held_out",
     "resume_from_checkpoint": "output",
     "label_smoothing_factor": "objective",
-    "train_sampling_strategy": "seed",
+    "train_sampling_strategy": "group_by_length",
     "dataloader_drop_last": "batch_size",
     "push_to_hub": "output",
 }

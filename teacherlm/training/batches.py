@@ -12,6 +12,8 @@ from teacherlm.errors import UserError
 from teacherlm.training.families import IGNORE, Batch, Row
 
 LARGEST_DEFAULT_MICRO_BATCH = 16
+GROUPED_BATCHES = 16
+"""Batches per window of length grouping."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,8 @@ class MicroBatches:
     micro-batch it gets a row without labels (`~i`), because all processes must take part in every step.
     """
 
-    def __init__(self, lengths: Sequence[int], cut: Cut, seed: int, process: int = 0) -> None:
-        self.lengths, self.cut, self.seed, self.process, self.epoch = lengths, cut, seed, process, 0
+    def __init__(self, lengths: Sequence[int], cut: Cut, seed: int, process: int = 0, group: bool = True) -> None:
+        self.lengths, self.cut, self.seed, self.process, self.group, self.epoch = lengths, cut, seed, process, group, 0
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
@@ -59,14 +61,31 @@ class MicroBatches:
         return full * self.cut.accumulation + ceil(rest / (self.cut.micro * self.cut.processes))
 
     def __iter__(self) -> Iterator[list[int]]:
-        order = list(range(len(self.lengths)))
-        random.Random(f"{self.seed}/{self.epoch}").shuffle(order)
-        for start in range(0, len(order), self.cut.rows):
-            batch = sorted(order[start : start + self.cut.rows], key=lambda i: (-self.lengths[i], i))
-            together = self.cut.micro * self.cut.processes
-            for at in range(0, len(batch), together):
-                shared = batch[at : at + together]
+        together = self.cut.micro * self.cut.processes
+        for batch in self.batches():
+            ordered = sorted(batch, key=lambda i: (-self.lengths[i], i))
+            for at in range(0, len(ordered), together):
+                shared = ordered[at : at + together]
                 yield shared[self.process :: self.cut.processes] or [~shared[0]]
+
+    def batches(self) -> list[list[int]]:
+        """The rows of every optimizer step of the epoch; only the last may be short."""
+        dice = random.Random(f"{self.seed}/{self.epoch}")
+        order = list(range(len(self.lengths)))
+        dice.shuffle(order)
+        if self.group:
+            order = self._grouped(order)
+        batches = [order[at : at + self.cut.rows] for at in range(0, len(order), self.cut.rows)]
+        whole = [batch for batch in batches if len(batch) == self.cut.rows]
+        if self.group:
+            dice.shuffle(whole)  # else every window would run from long to short
+        return whole + batches[len(whole) :]
+
+    def _grouped(self, order: list[int]) -> list[int]:
+        """Sorted by length within windows: rows of a batch are of like length, and still change company every epoch."""
+        window = GROUPED_BATCHES * self.cut.rows
+        parts = (order[at : at + window] for at in range(0, len(order), window))
+        return [i for part in parts for i in sorted(part, key=lambda i: -self.lengths[i])]
 
 
 class Rows(Dataset[Row]):
@@ -96,4 +115,4 @@ class EpochLoader(DataLoader[Row]):
 
 
 def build_loader(rows: Rows, batches: MicroBatches, collate: Callable[[list[Row]], Batch]) -> EpochLoader:
-    return EpochLoader(rows, batch_sampler=batches, collate_fn=collate, pin_memory=torch.cuda.is_available())  # type: ignore[arg-type]
+    return EpochLoader(rows, batch_sampler=batches, collate_fn=collate, pin_memory=torch.cuda.is_available())

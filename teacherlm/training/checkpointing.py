@@ -11,7 +11,7 @@ from transformers import TrainerCallback
 from teacherlm.log import say
 from teacherlm.store.checkpoints import Checkpoint, drop_files, find_checkpoints
 
-STATE_NAMES = ("optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state*.pth", "global_step*", "latest", "zero_to_fp32.py")
+STATE_NAMES = ("optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state*.pth", "global_step*", "latest", "zero_to_*.py")
 """What only a continuation needs; twice to six times as large as the weights."""
 KEPT_STATES = 2
 """Should the last checkpoint turn out torn, the one before still continues exactly."""

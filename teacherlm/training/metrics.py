@@ -9,6 +9,7 @@ from transformers import TrainerCallback
 
 from teacherlm.log import Progress
 from teacherlm.store.files import write_jsonl
+from teacherlm.training.processes import is_main
 
 
 class MetricsFile(TrainerCallback):  # type: ignore[misc]
@@ -17,7 +18,8 @@ class MetricsFile(TrainerCallback):  # type: ignore[misc]
     def __init__(self, path: Path, trainer_tokens: Any, progress: Progress, start_step: int) -> None:
         self.path, self.tokens, self.progress = path, trainer_tokens, progress
         kept = _rows_until(path, start_step)
-        write_jsonl(path, kept)
+        if is_main():
+            write_jsonl(path, kept)
         self.before = kept[-1]["seconds"] if kept else 0.0
         self.started = time.monotonic()
         self.shown_step = start_step

@@ -4,7 +4,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,15 @@ def read_ds_config(name: str) -> dict[str, Any]:
         raise UserError(f"{path}: not valid JSON ({error}).") from None
     if not isinstance(config, dict):
         raise UserError(f"{path}: expected a JSON object with DeepSpeed's settings.")
-    return config
+    return config if torch.cuda.is_available() else _without_compiler(config)
+
+
+def _without_compiler(config: dict[str, Any]) -> dict[str, Any]:
+    """On a CPU DeepSpeed would compile its Adam and its communication, which takes minutes; torch has both."""
+    optimizer = config.get("optimizer")
+    if not isinstance(optimizer, dict) or optimizer.get("type") not in ("Adam", "AdamW"):
+        return config
+    return {**config, "optimizer": {**optimizer, "params": {**optimizer.get("params", {}), "torch_adam": True}}}
 
 
 @contextmanager
@@ -46,15 +54,41 @@ def training_environment(deepspeed: bool) -> Iterator[None]:
     Leaving the group explicitly matters: without it one run in two aborts after the work is done.
     """
     before = dict(os.environ)
+    # Weights of a small student that has learnt its rows by heart shrink to denormals, on which a CPU is many times slower.
+    torch.set_flush_denormal(True)
     if deepspeed:
         os.environ.update({k: v for k, v in _alone().items() if k not in os.environ})
+        _use_torch_communication()
     try:
-        yield
+        with nullcontext() if deepspeed else _without_deepspeed():
+            yield
     finally:
+        torch.set_flush_denormal(False)
         _leave(deepspeed)
         for name in os.environ.keys() - before.keys():
             del os.environ[name]
         os.environ.update(before)
+
+
+def _use_torch_communication() -> None:
+    """See `_without_compiler`."""
+    if not torch.cuda.is_available():
+        import deepspeed
+
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+
+
+@contextmanager
+def _without_deepspeed() -> Iterator[None]:
+    """accelerate imports an installed DeepSpeed only to compare a class: seconds, and a warning about missing GPUs."""
+    from accelerate.utils import other
+
+    asked = other.is_deepspeed_available
+    other.is_deepspeed_available = lambda: False
+    try:
+        yield
+    finally:
+        other.is_deepspeed_available = asked
 
 
 def _alone() -> Mapping[str, str]:
@@ -73,11 +107,22 @@ def _leave(deepspeed: bool) -> None:
         torch.distributed.destroy_process_group()
     AcceleratorState._reset_state(reset_partial_state=True)
     if deepspeed:
-        from deepspeed import comm
         from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
-        comm.comm.cdb = None  # its own handle of the group that is gone
+        _forget_groups()
         unset_hf_deepspeed_config()
+
+
+def _forget_groups() -> None:
+    """DeepSpeed keeps handles of the process groups that are gone; the next training of this process would use them."""
+    from deepspeed import comm
+    from deepspeed.utils import groups
+
+    comm.comm.cdb = None
+    groups.mesh_device = None
+    for name, value in list(vars(groups).items()):
+        if name.startswith("_") and name.endswith(("_GROUP", "_RANKS")):
+            setattr(groups, name, {} if isinstance(value, dict) else None)
 
 
 @contextmanager
@@ -98,6 +143,6 @@ def wandb_run(report_to: str, project: str, folder: Path) -> Iterator[None]:
         import wandb
 
         with suppress(Exception):  # a server that cannot be reached must not cost a finished training
-            wandb.finish(quiet=True)
+            wandb.finish()
         for name in added:
             os.environ.pop(name, None)

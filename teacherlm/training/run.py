@@ -1,11 +1,14 @@
 """One training from start, or from the last complete checkpoint, to its end."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from transformers.utils.logging import disable_progress_bar
 
 from teacherlm.log import progress, say
 from teacherlm.store.checkpoints import Checkpoint
@@ -49,12 +52,13 @@ def train(job: Job, build_model: Any) -> Mapping[str, float]:
             _train(job, build_model, steps, start)
     if is_main():
         drop_old_states(job.run, keep=0)
-        (job.run / STAGING).rmdir() if (job.run / STAGING).is_dir() else None
+        shutil.rmtree(job.run / STAGING, ignore_errors=True)
     return results(job.run)
 
 
 def _train(job: Job, build_model: Any, steps: int, start: Checkpoint | None) -> None:
     recipe = job.recipe
+    disable_progress_bar()  # of transformers, at every file it writes; ours shows the steps
     pieces = cut(recipe.batch_size, recipe.micro_batch, recipe.accumulation, world_size())
     deepspeed = read_ds_config(recipe.ds_config) if recipe.ds_config else None
     arguments = build_arguments(recipe, job.run / STAGING, pieces, job.run.name, deepspeed)
@@ -79,7 +83,7 @@ def _train(job: Job, build_model: Any, steps: int, start: Checkpoint | None) -> 
 
 def _loader(job: Job, rows: list[Row], pieces: Cut, process: int) -> EpochLoader:
     table = Rows(rows)
-    batches = MicroBatches(table.lengths(), pieces, job.recipe.seed, process)
+    batches = MicroBatches(table.lengths(), pieces, job.recipe.seed, process, job.recipe.group_by_length)
     return build_loader(table, batches, partial(_collate, pad=job.tokenizer.pad_token_id))
 
 
@@ -94,10 +98,5 @@ def results(run: Path) -> dict[str, float]:
         say(f"{run}: no checkpoint was written.")
         return {}
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    found = {
-        "train_loss": rows[-1]["loss"],
-        "steps": last.step,
-        "seconds": rows[-1]["seconds"],
-        "trained_tokens": last.facts["trained_tokens"],
-    }
-    return found | ({"held_out_loss": last.facts["held_out_loss"]} if "held_out_loss" in last.facts else {})
+    found = {name: last.facts[name] for name in ("trained_tokens", "held_out_loss") if name in last.facts}
+    return {"train_loss": rows[-1]["loss"], "steps": last.step, "seconds": rows[-1]["seconds"], **found}

@@ -45,6 +45,8 @@ class Recipe(Settings):
     """Rows that one process holds at once; by default its share of the batch, at most 16. Does not change the result."""
     accumulation: Annotated[Runtime[int | None], Alias("--gradient_accumulation_steps"), Field(gt=0)] = None
     """Micro-batches per optimizer step. Follows from batch_size; when given, it is checked against it."""
+    group_by_length: bool = True
+    """Put rows of like length into a batch: little padding. Off: a plain shuffle."""
     save_strategy: Annotated[Literal["epoch", "steps", "no"], Alias("--save_strategy")] = "epoch"
     """When to write checkpoints; the last step always has one."""
     save_every: Annotated[int, Field(gt=0)] = 1

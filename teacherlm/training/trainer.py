@@ -26,10 +26,12 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
 
     loss_is_scaled_for_ga = True
 
-    def __init__(
-        self, objective: Objective, loader: EpochLoader, run: Path, written: Written, measure: Measure | None = None, **hf: Any
-    ) -> None:
-        self.objective, self.loader, self.run, self.written, self.measure = objective, loader, run, written, measure
+    control: Any
+
+    def __init__(self, objective: Objective, loader: EpochLoader, run: Path, written: Written, **hf: Any) -> None:
+        self.objective, self.loader, self.run, self.written = objective, loader, run, written
+        self.measure: Measure | None = None
+        """What to measure at every checkpoint; goes into its facts."""
         self.trained_tokens = 0
         """Tokens that carried loss since the start, over all processes; brought up to date with every log."""
         self._new_tokens, self._parameters = 0, 0
@@ -56,7 +58,8 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         sums, weights = self.objective.sums(model, inputs), self.objective.weights()
         total = sum(weights[term] * value / num_items_in_batch[term] for term, value in sums.items())
         # Gradients are averaged over processes, but the counts are already over all of them.
-        return torch.as_tensor(total) * self.accelerator.num_processes
+        loss: Tensor = torch.as_tensor(total) * self.accelerator.num_processes
+        return loss
 
     def mean_loss(self, model: Any, batches: Iterable[Batch]) -> float:
         """The objective's loss over batches it is not trained on, on all processes together."""

@@ -1,0 +1,70 @@
+"""Gradients do not depend on how a batch is cut up."""
+
+import random
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import TrainingArguments
+
+from teacherlm.training.batches import MicroBatches, Rows, build_loader, cut
+from teacherlm.training.checkpointing import Written
+from teacherlm.training.families import Causal, padded
+from teacherlm.training.sft import Sft
+from teacherlm.training.trainer import StudentTrainer
+
+
+def unequal_rows(count: int):
+    dice = random.Random(1)
+    words = lambda n: [dice.randrange(3, 50) for _ in range(n)]  # noqa: E731
+    return [Causal().join(words(dice.randint(0, 9)), words(dice.randint(1, 12))) for _ in range(count)]
+
+
+def gradients_of_first_step(model, micro: int, folder: Path) -> list[torch.Tensor]:
+    table = Rows(unequal_rows(16))
+    pieces = cut(16, micro, None, 1)
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        per_device_train_batch_size=pieces.micro,
+        gradient_accumulation_steps=pieces.accumulation,
+        learning_rate=0.0,
+        max_steps=1,
+        max_grad_norm=0.0,
+        save_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+    )
+    loader = build_loader(table, MicroBatches(table.lengths(), pieces, seed=0), partial(padded, pad=0))
+    trainer = StudentTrainer(Sft(Causal()), loader, folder, Written({}, 1), model=model, args=arguments)
+    kept: list[torch.Tensor] = []
+    trainer.create_optimizer()
+    trainer.optimizer.register_step_pre_hook(lambda *_: kept.extend(p.grad.clone() for p in model.parameters()))
+    trainer.train()
+    return kept
+
+
+@pytest.mark.parametrize(("dtype", "allowed"), [(torch.float64, 1e-12), (torch.float32, 1e-6)])
+@pytest.mark.parametrize("micro", [4, 5, 1])
+def test_accumulation_gives_the_gradients_of_the_whole_batch(tiny_llama, tmp_path, dtype, allowed, micro):
+    model = tiny_llama.to(dtype)
+    whole = gradients_of_first_step(model, 16, tmp_path)
+    cut_up = gradients_of_first_step(model, micro, tmp_path)
+    assert whole and max(float((a - b).abs().max()) for a, b in zip(whole, cut_up, strict=True)) < allowed
+
+
+def test_sft_loss_is_the_mean_over_the_targets_tokens(tiny_llama):
+    rows = [Causal().join([3, 4], [5, 6]), Causal().join([7], [8])]
+    batch = padded(rows, pad=0)
+    objective = Sft(Causal())
+    by_hand = torch.zeros((), dtype=torch.float64)
+    for ids, first in (([3, 4, 5, 6], 2), ([7, 8], 1)):
+        scores = tiny_llama(torch.tensor([ids])).logits[0].log_softmax(-1)
+        by_hand -= sum(scores[at - 1, ids[at]] for at in range(first, len(ids)))
+    assert objective.counts(batch)["sft"] == 3
+    torch.testing.assert_close(objective.sums(tiny_llama, batch)["sft"], by_hand)
+
+
+def test_a_first_token_without_prompt_carries_no_loss():
+    row = Causal().join([], [5, 6, 7])
+    assert row["labels"].tolist() == [-100, 6, 7]
