@@ -10,6 +10,7 @@ from transformers import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from teacherlm.engines.bodies.sampling import choose
+from teacherlm.errors import UserError
 from teacherlm.records import Request
 
 
@@ -97,6 +98,13 @@ def _padded(lines: list[list[int]], pad: int, device: torch.device, left: bool =
     return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
 
+def _numbers(logits: torch.Tensor) -> torch.Tensor:
+    """Raises: UserError where they are not: argmax would quietly write the first token of the vocabulary."""
+    if bool(logits.amax(-1).isnan().any()):
+        raise UserError(f"the model's scores are not numbers (NaN in {logits.dtype}): choose another dtype, such as bfloat16 or float32.")
+    return logits
+
+
 def decode(
     batch: CausalBatch | Seq2SeqBatch, rows: list[Row], room: int, set_aside: list[Row], ended: Callable[[Row, int], bool]
 ) -> Iterator[Row]:
@@ -108,7 +116,7 @@ def decode(
     seeds = torch.tensor([row.seed for row in rows], device=batch.mask.device)
     while rows:
         positions = torch.tensor([len(row.written) for row in rows], device=seeds.device)
-        tokens = choose(batch.logits(), rows[0].request.sampling, seeds, positions)
+        tokens = choose(_numbers(batch.logits()), rows[0].request.sampling, seeds, positions)
         staying = []
         for index, (row, token) in enumerate(zip(rows, tokens.tolist(), strict=True)):
             if ended(row, token):
