@@ -1,5 +1,7 @@
 """Gates: what is checked of a rationale before a student learns from it. A gate gives a verdict; some verdicts drop the row."""
 
+import ast
+import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -76,4 +78,52 @@ AGREEMENT = Gate(
     column="verdict",
     kinds=frozenset({"cot", "fundamental"}),  # a text about mistakes states wrong answers on purpose
 )
-GATES: Mapping[str, Gate] = {g.name: g for g in (AGREEMENT,)}
+EQUATION = re.compile(r"(?<![\w.])(-?\d+(?:\.\d+)?(?:\s*[-+*/×÷]\s*-?\d+(?:\.\d+)?)+)\s*=\s*(-?\d+(?:\.\d+)?)(?![\w/*×÷])")
+"""`3 + 4 * 2 = 11`: numbers and signs of arithmetic, an equals sign, a number."""
+OPERATORS: Mapping[type[ast.operator], Callable[[float, float], float]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
+ROUNDED = 0.01
+"""Two sides may differ by this share: written results are often rounded."""
+
+
+def judge_arithmetic(rationale: Rationale) -> str:
+    """Does every equation in the text hold? A teacher that knows the answer can bend a step to reach it."""
+    text = rationale.own_text.replace(",", "")
+    found = [(calculate(left), float(right)) for left, right in EQUATION.findall(text)]
+    if not found:
+        return "unparsed"
+    holds = all(left is not None and abs(left - right) <= ROUNDED * max(1.0, abs(right)) for left, right in found)
+    return "right" if holds else "wrong"
+
+
+def calculate(text: str) -> float | None:
+    """The value of `3 + 4 * 2`; None where it divides by zero. Read as a tree of sums, never run as code."""
+    plain = re.sub(r"\b0+(?=\d)", "", text.replace("×", "*").replace("÷", "/"))  # 007 is no number to Python
+    try:
+        return _value(ast.parse(plain.strip(), mode="eval").body)
+    except ZeroDivisionError:
+        return None
+
+
+def _value(node: ast.expr) -> float:
+    if isinstance(node, ast.BinOp):
+        return float(OPERATORS[type(node.op)](_value(node.left), _value(node.right)))
+    if isinstance(node, ast.UnaryOp):
+        return -_value(node.operand)
+    assert isinstance(node, ast.Constant) and isinstance(node.value, (int, float))
+    return float(node.value)
+
+
+ARITHMETIC = Gate(
+    name="arithmetic",
+    judge=judge_arithmetic,
+    verdicts=("wrong", "right", "unparsed"),
+    drops=frozenset({"wrong"}),
+    column="arithmetic",
+    kinds=frozenset({"cot", "fundamental"}),
+)
+GATES: Mapping[str, Gate] = {g.name: g for g in (AGREEMENT, ARITHMETIC)}
