@@ -10,6 +10,7 @@ from teacherlm.catalog import ObjectiveChoice, find
 from teacherlm.errors import UserError
 from teacherlm.log import say
 from teacherlm.stage import Alias, Input, Model, Outcome, Stage, StageConfig
+from teacherlm.store.manifest import require_finished
 from teacherlm.training.objectives.sft import SftSettings
 from teacherlm.training.settings import Recipe, Scratch
 
@@ -55,6 +56,8 @@ def finetune(config: FinetuneConfig) -> Outcome:
     from teacherlm.training.run import Job, train
     from teacherlm.training.texts import build_texts, read_table, template_of
 
+    if config.model is not None and Path(config.model).exists():
+        require_finished(Path(config.model))
     table = read_table(config.input, config.limit)
     texts = build_texts(table, config.train_on, config.loss_on == "completion")
     tokenizer = _build_tokenizer(config, table)

@@ -77,7 +77,7 @@ def build_arguments(recipe: Recipe, staging: Path, cut: Cut, run_name: str, deep
         "remove_unused_columns": False,
     }
     try:
-        return TrainingArguments(**{**recipe.training_args, **ours})
+        return TrainingArguments(**{"use_cpu": not has_accelerator(), **recipe.training_args, **ours})
     except (ValueError, TypeError) as error:
         raise UserError(f"training_args: {' '.join(str(error).split())}") from None
 
@@ -100,6 +100,10 @@ def require_schedule(name: str) -> None:
 def require_precision(precision: str) -> None:
     if precision == "fp16" and not torch.cuda.is_available():
         raise UserError("precision: fp16 needs a GPU, and there is none here; bf16 and fp32 run on a CPU.")
+
+
+def has_accelerator() -> bool:
+    return torch.cuda.is_available() or torch.backends.mps.is_available()
 
 
 def total_steps(recipe: Recipe, rows: int) -> int:

@@ -28,7 +28,7 @@ def test_only_the_completion_and_eos_carry_loss():
 
 
 def test_loss_on_all_trains_on_the_prompt_too():
-    tokenizer, got = encoded(100, start=0)
+    _, got = encoded(100, start=0)
     assert len(got.rows[0]["labels"]) - 1 == sum(got.rows[0]["labels"] != -100)
 
 
