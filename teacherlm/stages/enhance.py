@@ -29,7 +29,7 @@ COUNTED_AT_ONCE = 512
 
 
 def parse_kinds(value: Any) -> Any:
-    """`cot_text,error` -> ("cot", "error"), in the order of KINDS. Raises: UserError for an unknown kind."""
+    """`cot_text,error` -> ["cot", "error"], in the order of KINDS. Raises: UserError for an unknown kind."""
     words = value.split(",") if isinstance(value, str) else value
     if not isinstance(words, (list, tuple)):
         return value
@@ -37,7 +37,7 @@ def parse_kinds(value: Any) -> Any:
     for name in names:
         if name not in KINDS:
             raise unknown("kind", name, KINDS)
-    return tuple(kind for kind in KINDS if kind in names)
+    return [kind for kind in KINDS if kind in names]
 
 
 class EnhanceConfig(StageConfig):
@@ -47,19 +47,19 @@ class EnhanceConfig(StageConfig):
     """Folder written by `prepare`, or a .jsonl file with cot_text, error_text or fundamental_text."""
     teacher: Annotated[EngineChoice, Alias("--name", key="model"), Alias("--dtype", key="dtype")]
     """The engine and its settings: {name: transformers, model: FOLDER_OR_HUB_ID}; `--name MODEL` alone will do."""
-    kinds: Annotated[tuple[str, ...], BeforeValidator(parse_kinds), Field(min_length=1), Alias("--task_type")] = KINDS
+    kinds: Annotated[list[str], BeforeValidator(parse_kinds), Field(min_length=1), Alias("--task_type")] = list(KINDS)
     """Kinds of rationale: cot, error, fundamental. The originals' cot_text, error_text, fundamental_text mean the same."""
     way: str = "rationalise"
     """How the teacher is asked; rationalise: it explains the gold answer."""
     max_new_tokens: Annotated[int, Alias("--num_tokens"), Field(ge=1)] = 2048
     """Longest rationale; a prompt near the end of the model's context gets what is left of it."""
     temperature: Annotated[float, Field(ge=0)] = 0.0
-    """0 is greedy: the same text on every machine. The original sampled unseeded at temperature 1, top_k 50."""
+    """0 is greedy. The original sampled, unseeded, at temperature 1 and top_k 50."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Sample from the smallest set of tokens with this probability; 1 is off."""
     top_k: Annotated[int, Field(ge=0)] = 0
     """Sample from the most likely tokens only; 0 is off."""
-    stop: tuple[Annotated[str, Field(min_length=1)], ...] = ("\nQ:",)
+    stop: list[Annotated[str, Field(min_length=1)]] = ["\nQ:"]
     """A rationale ends before the first of these: a teacher that runs on asks itself the next question. The original had none: []."""
     seed: int = 0
     """Decides what is sampled, for each request by itself: batches and shards do not matter."""
@@ -90,7 +90,8 @@ class EnhanceConfig(StageConfig):
     @property
     def sampling(self) -> Sampling:
         """Greedy choice is the same whatever top_p and top_k say, so they do not make another request of it."""
-        return Sampling(self.temperature, self.top_p, self.top_k, self.stop) if self.temperature else Sampling(stop=self.stop)
+        stop = tuple(self.stop)
+        return Sampling(self.temperature, self.top_p, self.top_k, stop) if self.temperature else Sampling(stop=stop)
 
 
 def parse_shard(shard: str) -> tuple[int, int]:
@@ -105,7 +106,7 @@ def enhance(config: EnhanceConfig) -> Outcome:
     """Asks what the ledger does not know, until nothing is missing; then writes the rows in the order of the questions."""
     source = find_questions(config.input)
     engine: Engine = find("engines", config.teacher.name).build(config.teacher, config.seed, Load(config.batch_tokens, config.batch_size))
-    terms = Terms(model_name(engine.identity), config.kinds, config.max_new_tokens, config.sampling)
+    terms = Terms(model_name(engine.identity), tuple(config.kinds), config.max_new_tokens, config.sampling)
     with Ledger(work_folder(config.output) / LEDGER) as ledger:
         asking = Asking(config, source, engine, ledger, terms, way(config.way))
         started = time.monotonic()

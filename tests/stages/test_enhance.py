@@ -90,11 +90,11 @@ def test_the_original_flags_and_names_are_understood(tmp_path: Path, questions: 
     given |= {"input": str(questions), "output": str(tmp_path / "X.jsonl"), "batch_size": "8"}
     settings = parse_config(EnhanceConfig, given_values(EnhanceConfig, given))
     assert settings.teacher.model_dump()["model"] == "T" and settings.teacher.model_dump()["dtype"] == "float16"
-    assert (settings.teacher.name, settings.kinds, settings.max_new_tokens, settings.batch_size) == ("transformers", ("cot",), 64, 8)
+    assert (settings.teacher.name, settings.kinds, settings.max_new_tokens, settings.batch_size) == ("transformers", ["cot"], 64, 8)
 
 
 def test_kinds_have_one_order_and_unknown_ones_are_named(tmp_path: Path, questions: Path):
-    assert config(input=questions, output=tmp_path / "o", kinds=["error_text", "cot"]).kinds == ("cot", "error")
+    assert config(input=questions, output=tmp_path / "o", kinds=["error_text", "cot"]).kinds == ["cot", "error"]
     with pytest.raises(UserError, match=r"kinds: No kind named 'cott'\. Did you mean 'cot'\? Known: cot, error, fundamental\."):
         config(input=questions, output=tmp_path / "o", kinds=["cott"])
 
