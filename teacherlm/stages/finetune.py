@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from teacherlm.training.texts import Table, Text
 
 
-class FinetuneConfig(StageConfig, Recipe):
+class Material(StageConfig):
+    """What is trained, on what."""
+
     input: Annotated[Input, Alias("--dataset_name")]
     """Dataset folder (of a DatasetDict its `train` split), or a .jsonl with the columns."""
     model: Annotated[Model | None, Alias("--model_name_or_path")] = None
@@ -40,6 +42,10 @@ class FinetuneConfig(StageConfig, Recipe):
     """Run code that a hub model brings along."""
     limit: Annotated[int | None, Field(gt=0)] = None
     """Only the first rows."""
+
+
+class FinetuneConfig(Recipe, Material):
+    """Bases in this order: pydantic lists the fields of the last base first, and so does the help."""
 
     @model_validator(mode="after")
     def _one_student(self) -> "FinetuneConfig":

@@ -77,7 +77,8 @@ def build_arguments(recipe: Recipe, staging: Path, cut: Cut, run_name: str, deep
         "remove_unused_columns": False,
     }
     try:
-        return TrainingArguments(**{"use_cpu": not has_accelerator(), **recipe.training_args, **ours})
+        defaults = {"use_cpu": not has_accelerator(), "ddp_find_unused_parameters": False}
+        return TrainingArguments(**{**defaults, **recipe.training_args, **ours})
     except (ValueError, TypeError) as error:
         raise UserError(f"training_args: {' '.join(str(error).split())}") from None
 

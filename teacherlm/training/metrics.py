@@ -15,7 +15,7 @@ from teacherlm.training.processes import is_main
 class MetricsFile(TrainerCallback):  # type: ignore[misc]
     """Rows {step, epoch, loss, learning_rate, grad_norm, tokens, seconds}; tokens are those that carried loss, since the start."""
 
-    def __init__(self, path: Path, trainer_tokens: Any, progress: Progress, start_step: int) -> None:
+    def __init__(self, path: Path, trainer_tokens: Any, progress: Progress | None, start_step: int) -> None:
         self.path, self.tokens, self.progress = path, trainer_tokens, progress
         kept = _rows_until(path, start_step)
         if is_main():
@@ -38,6 +38,7 @@ class MetricsFile(TrainerCallback):  # type: ignore[misc]
         }
         with self.path.open("ab") as file:
             file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+        assert self.progress is not None  # only other processes have none, and they stop above
         self.progress.advance(state.global_step - self.shown_step, f"loss {logs['loss']:.4f}")
         self.shown_step = state.global_step
 

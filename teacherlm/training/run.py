@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -75,8 +76,9 @@ def _train(job: Job, build_model: Any, steps: int, start: Checkpoint | None) -> 
         held_out = _loader(job, job.held_out, pieces, arguments.process_index)
         trainer.measure = lambda model: {"held_out_loss": trainer.mean_loss(model, held_out)}
     trainer.trained_tokens = int(start.facts["trained_tokens"]) if start else 0
-    with progress(job.run.name, steps - (start.step if start else 0), "steps") as bar:
-        trainer.add_callback(MetricsFile(job.run / "metrics.jsonl", lambda: trainer.trained_tokens, bar, start.step if start else 0))
+    done = start.step if start else 0
+    with progress(job.run.name, steps - done, "steps") if is_main() else nullcontext() as bar:
+        trainer.add_callback(MetricsFile(job.run / "metrics.jsonl", lambda: trainer.trained_tokens, bar, done))
         trainer.add_callback(SavePlan(recipe.save_strategy, recipe.save_every, recipe.save_steps))
         trainer.train(resume_from_checkpoint=str(start.path) if start else None)
 
