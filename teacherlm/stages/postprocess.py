@@ -37,7 +37,7 @@ class PostprocessConfig(StageConfig):
     input: list[Input]
     """Outputs of `enhance` (folder or .jsonl), each with other kinds of rationale; joined by id and completion_index."""
     verify: list[str] = ["agreement"]
-    """Gates that drop rows: agreement (drops a rationale that states another answer than the right one)."""
+    """Gates that drop rows: agreement (a rationale that states another answer than the right one), arithmetic (an equation that does not hold)."""
     measure: list[str] = []
     """Gates that only count."""
 
@@ -68,11 +68,13 @@ class Checks:
         return [kind for kind in KINDS if any(kind in given.kinds for given in self.inputs)]
 
     def columns(self) -> list[str]:
-        """Our columns in their order; the source's stand before them."""
-        layouts = [f"{kind}_{layout}" for layout in ("tail", "head") for kind in self.kinds]
+        """Our columns in their order; the source's stand before them. Up to the first tail they are the original's."""
+        first, *others = self.kinds
+        original = [first, "all", f"{first}_tail"]
+        layouts = [*(f"{kind}_tail" for kind in others), *(f"{kind}_head" for kind in self.kinds)]
         ends = [f"{kind}_finish" for kind in self.kinds]
         judged = [f"{kind}_{one.column}" for kind in self.kinds for one in self.gates]
-        return [*TEXTS, *self.kinds, "all", *layouts, *OUR_COLUMNS, "completion_index", "teacher", *ends, *judged]
+        return [*TEXTS, *original, *others, *layouts, *OUR_COLUMNS, "completion_index", "teacher", *ends, *judged]
 
 
 @dataclass(frozen=True)

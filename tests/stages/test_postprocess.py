@@ -117,7 +117,7 @@ def test_defect_7_specialists_are_joined_by_id_and_all_belongs_to_the_first_kind
     assert rows["id"][:] == [q["id"] for q in questions]
     names = rows.column_names
     assert names[names.index("cot") :] == [
-        *("cot", "error", "fundamental", "all", "cot_tail", "error_tail", "fundamental_tail", "cot_head", "error_head", "fundamental_head"),
+        *("cot", "all", "cot_tail", "error", "fundamental", "error_tail", "fundamental_tail", "cot_head", "error_head", "fundamental_head"),
         *("id", "prompt", "choices", "answer", "answer_rule", "template", "completion_index", "teacher"),
         *("cot_finish", "error_finish", "fundamental_finish", "cot_verdict", "error_verdict", "fundamental_verdict"),
     ]
