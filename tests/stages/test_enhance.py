@@ -1,3 +1,4 @@
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,6 +63,13 @@ def test_the_three_kinds_stand_side_by_side_in_one_row(tmp_path: Path, questions
         assert (one["teacher"], one["completion_index"], one["cot_finish"]) == ("scripted", 0, "stop")
     assert outcome.counts == {"questions": 10, "rows": 10, "dropped": 0, "asked": 30}
     assert outcome.facts["engine"].startswith("scripted@") and outcome.facts["tokens"] == outcome.facts["tokens_asked"] > 0
+
+
+def test_the_output_is_what_this_version_of_the_stage_writes(tmp_path: Path, questions: Path):
+    """When this changes, raise the stage's version: outputs of the old one are then redone."""
+    run(tmp_path / "out", input=questions)
+    written = (tmp_path / "out" / "EVEN_cot_error_fundamental.jsonl").read_bytes()
+    assert (STAGE.version, hashlib.sha256(written).hexdigest()[:16]) == (1, "413f2ccd9c0a7bb3")
 
 
 def test_a_jsonl_output_is_exactly_that_file_with_its_ledger_beside_it(tmp_path: Path, questions: Path):
