@@ -72,7 +72,7 @@ def identity_of(settings: TransformersSettings, seed: int) -> str:
 
 def check_model_folder(folder: Path) -> None:
     """Raises: UserError for a folder without weights or tokenizer."""
-    if not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
+    if not any(folder.glob("*.safetensors")) and not any(folder.glob("pytorch_model*.bin")):
         raise UserError(f"{folder}: holds no weights (no *.safetensors).")
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
         raise UserError(f"{folder}: holds no tokenizer (no tokenizer.json).")

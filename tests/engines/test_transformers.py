@@ -213,6 +213,25 @@ def test_weights_that_lack_a_part_of_the_model_are_refused(stories260k: Path, tm
         load_model(str(folder), "main", "auto", "cpu", False)
 
 
+class Trap:
+    """What a malicious weight file holds: unpickling it calls something."""
+
+    def __reduce__(self) -> Any:
+        return (open, ("/nowhere/at/all",))
+
+
+@pytest.mark.real
+def test_weights_that_are_cut_short_or_hold_code_are_one_clear_line(stories260k: Path, tmp_path: Path):
+    torn = copy(stories260k, tmp_path / "torn")
+    (torn / "model.safetensors").write_bytes((stories260k / "model.safetensors").read_bytes()[:5000])
+    trapped = copy(stories260k, tmp_path / "trapped", "*.safetensors")
+    torch.save({"lm_head.weight": Trap()}, trapped / "pytorch_model.bin")
+    for folder in (torn, trapped):
+        with pytest.raises(UserError, match=f"{folder}: its model could not be loaded") as told:
+            load_model(str(folder), "main", "auto", "cpu", False)
+        assert "\n" not in str(told.value) and "/nowhere" not in str(told.value)
+
+
 @pytest.mark.real
 def test_pickled_weights_are_read_with_a_notice(
     stories260k: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], engine: TransformersEngine

@@ -1,9 +1,11 @@
 """Loads a language model and its tokenizer: safetensors, no foreign code, and one clear line for everything that can be missing."""
 
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
 from teacherlm.errors import UserError
@@ -53,7 +55,7 @@ def _read_weights(family: Any, place: str, config: Any, options: dict[str, Any])
 def _loaded(place: str, what: str, load: Any) -> Any:
     try:
         return load()
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError, UnpicklingError) as error:
         raise UserError(f"{place}: its {what} could not be loaded ({_first_line(error)}).") from error
 
 
