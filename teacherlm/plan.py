@@ -161,8 +161,11 @@ class _Planner:
         return [self._settle(value, chosen)]
 
     def _apply(self, settings: dict[str, Any], axis: str, value: Any) -> dict[str, Any]:
-        """Put one choice of an axis into the settings; returns the resources it brings."""
-        if axis in self.fields:
+        """Put one choice of an axis into the settings; returns the resources it brings.
+
+        An axis named like a setting holds its values; or settings, where each choice gives that setting too.
+        """
+        if axis in self.fields and not (isinstance(value, Mapping) and axis in value):
             settings[axis] = value
             return {}
         if not isinstance(value, Mapping):

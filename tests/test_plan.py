@@ -44,6 +44,11 @@ def test_labels_stand_for_whole_settings(tmp_path: Path) -> None:
     assert (jobs[1].config.value, jobs[1].config.seed, jobs[1].slurm) == (9, 2, {"gpus": 8})
 
 
+def test_an_axis_named_like_a_setting_may_bring_others_along(tmp_path: Path) -> None:
+    jobs = planned(tmp_path, [{"number": {"matrix": {"value": {"a": {"value": 1, "seed": 4}, "b": 2}}}}])
+    assert [(job.entry, job.config.value, job.config.seed) for job in jobs] == [({"value": "a"}, 1, 4), ({"value": "b"}, 2, 0)]
+
+
 def test_a_reference_may_stand_nested(tmp_path: Path) -> None:
     steps = [{"number": {"value": 1}}, {"number": {"name": "other", "value": 2}}, {"add": {"input": "$number", "inner": {"model": "$other"}}}]
     jobs = planned(tmp_path, steps)
