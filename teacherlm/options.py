@@ -124,7 +124,17 @@ def _default(field: FieldInfo) -> str | bool:
     value = field.get_default(call_default_factory=True)
     if isinstance(value, Settings):
         return str(getattr(value, "name", "")) or False
-    return False if value in (None, "", [], {}, ()) else ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return (
+        False
+        if value in (None, "", [], {}, ())
+        else ",".join(map(_spelled, value))
+        if isinstance(value, (list, tuple))
+        else _spelled(value)
+    )
+
+
+def _spelled(value: Any) -> str:
+    return repr(value) if isinstance(value, str) and not value.isprintable() else str(value)
 
 
 WORDS: dict[Any, str] = {Path: "PATH", int: "INT", float: "FLOAT", str: "TEXT"}
