@@ -133,6 +133,7 @@ def test_students_of_one_dataset_share_a_tokenizer(data):
     assert one == two
 
 
+@pytest.mark.real
 def test_a_real_model_continues_to_learn(data, stories260k):
     outcome = finetune(config(data, model=str(stories260k), learning_rate=1e-3, precision="bf16", gradient_checkpointing=True))
     checkpoint = find_checkpoints(data.parent / "student")[-1]
@@ -147,6 +148,7 @@ def test_a_student_can_start_from_another_students_output(data):
     assert outcome.metrics["steps"] == 3
 
 
+@pytest.mark.real
 def test_defect_10_bin_weights_are_read_without_pickled_code_and_safetensors_written(data, stories260k, capsys):
     folder = data.parent / "bin"
     shutil.copytree(stories260k, folder)
@@ -160,12 +162,14 @@ def test_defect_10_bin_weights_are_read_without_pickled_code_and_safetensors_wri
     assert (data.parent / "student" / "checkpoint-3" / "model.safetensors").is_file()
 
 
+@pytest.mark.real
 def test_a_tokenizer_without_pad_token_uses_eos(data, stories260k, capsys):
     folder = _copy_with_tokenizer_config(stories260k, data.parent / "padless", drop=("pad_token",))
     finetune(config(data, model=str(folder), epochs=1, save_strategy="no"))
     assert "no pad token; EOS fills short rows" in capsys.readouterr().err
 
 
+@pytest.mark.real
 def test_a_tokenizer_without_eos_is_refused(data, stories260k):
     folder = _copy_with_tokenizer_config(stories260k, data.parent / "endless", drop=("pad_token", "eos_token"))
     with pytest.raises(UserError, match="the tokenizer has no EOS token"):
@@ -181,6 +185,7 @@ def _copy_with_tokenizer_config(model: Path, folder: Path, drop: tuple[str, ...]
     return folder
 
 
+@pytest.mark.real
 def test_a_model_folder_without_weights_is_one_clear_line(data, stories260k):
     folder = data.parent / "empty"
     folder.mkdir()
