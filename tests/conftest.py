@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: more threads only get into each other's way
 REPOSITORY = Path(__file__).resolve().parent.parent
 REQUIRED = "TEACHERLM_TEST_REAL"
 
