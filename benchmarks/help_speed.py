@@ -34,7 +34,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         app = Path(folder, "two.py")
         app.write_text(TWO_COMMANDS)
-        asked = {"two-command Typer app": [sys.executable, str(app), "--help"], "teacherlm --help": [sys.executable, "-m", "teacherlm.cli", "--help"]}
+        asked = {
+            "two-command Typer app": [sys.executable, str(app), "--help"],
+            "teacherlm --help": [sys.executable, "-m", "teacherlm.cli", "--help"],
+        }
         asked |= {f"teacherlm {name} --help": [sys.executable, "-m", "teacherlm.cli", name, "--help"] for name in (*STAGES, *COMMANDS)}
         times: dict[str, list[float]] = {label: [] for label in asked}
         for _ in range(ROUNDS):

@@ -54,7 +54,9 @@ def test_a_folder_of_the_users_is_never_written_into(tmp_path: Path) -> None:
 def test_a_bad_value_names_the_key_and_what_would_be_right(tmp_path: Path) -> None:
     refused = teacherlm("number", "--plugins", PLUGINS, "--value", "many", "--output", str(tmp_path / "out"))
     assert refused.returncode == 2
-    assert refused.stderr.strip() == "teacherlm: value: input should be a valid integer, unable to parse string as an integer, found 'many'."
+    assert (
+        refused.stderr.strip() == "teacherlm: value: input should be a valid integer, unable to parse string as an integer, found 'many'."
+    )
 
 
 def test_a_refused_attempt_does_not_stand_in_the_way_of_the_next(tmp_path: Path) -> None:

@@ -68,7 +68,8 @@ def light_modules() -> list[str]:
 
 
 def test_light_files_import_nothing_heavy() -> None:
-    program = f"import sys, importlib\nfor m in {light_modules()!r}: importlib.import_module(m)\nprint([h for h in {HEAVY!r} if h in sys.modules])"
+    imports = f"import sys, importlib\nfor m in {light_modules()!r}: importlib.import_module(m)"
+    program = f"{imports}\nprint([h for h in {HEAVY!r} if h in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
 

@@ -39,7 +39,9 @@ def test_a_matrix_maps_a_path_and_gathers_a_list_of_paths(tmp_path: Path) -> Non
 
 
 def test_labels_stand_for_whole_settings(tmp_path: Path) -> None:
-    jobs = planned(tmp_path, [{"number": {"matrix": {"size": {"small": {"value": 1}, "big": {"value": 9, "seed": 2, "slurm": {"gpus": 8}}}}}}])
+    jobs = planned(
+        tmp_path, [{"number": {"matrix": {"size": {"small": {"value": 1}, "big": {"value": 9, "seed": 2, "slurm": {"gpus": 8}}}}}}]
+    )
     assert places(jobs, tmp_path) == ["number/small", "number/big"]
     assert (jobs[1].config.value, jobs[1].config.seed, jobs[1].slurm) == (9, 2, {"gpus": 8})
 
@@ -50,13 +52,19 @@ def test_an_axis_named_like_a_setting_may_bring_others_along(tmp_path: Path) -> 
 
 
 def test_a_reference_may_stand_nested(tmp_path: Path) -> None:
-    steps = [{"number": {"value": 1}}, {"number": {"name": "other", "value": 2}}, {"add": {"input": "$number", "inner": {"model": "$other"}}}]
+    steps = [
+        {"number": {"value": 1}},
+        {"number": {"name": "other", "value": 2}},
+        {"add": {"input": "$number", "inner": {"model": "$other"}}},
+    ]
     jobs = planned(tmp_path, steps)
     assert set(jobs[-1].needs) == {tmp_path / "run/number", tmp_path / "run/other"}
 
 
 def test_the_seed_of_the_file_goes_to_steps_that_have_one_and_do_not_set_it(tmp_path: Path) -> None:
-    jobs = planned(tmp_path, [{"number": {"value": 1}}, {"number": {"name": "own", "value": 1, "seed": 5}}, {"total": {"input": ["$own"]}}], "seed=3")
+    jobs = planned(
+        tmp_path, [{"number": {"value": 1}}, {"number": {"name": "own", "value": 1, "seed": 5}}, {"total": {"input": ["$own"]}}], "seed=3"
+    )
     assert [getattr(job.config, "seed", None) for job in jobs] == [3, 5, None]
 
 
@@ -106,7 +114,7 @@ def test_shards_are_extra_jobs_and_the_whole_job_needs_them(tmp_path: Path) -> N
     ],
 )
 def test_what_cannot_run_is_refused_in_one_line(tmp_path: Path, steps: list, words: str) -> None:
-    with pytest.raises(UserError, match=".") as refused:
+    with pytest.raises(UserError, match=r".") as refused:
         planned(tmp_path, steps)
     assert words in str(refused.value)
     assert "\n" not in str(refused.value)
@@ -118,5 +126,5 @@ def test_two_choices_of_one_label_are_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_step_in_an_assignment_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="No step named 'numbers'. Did you mean 'number'"):
+    with pytest.raises(UserError, match=r"No step named 'numbers'. Did you mean 'number'"):
         planned(tmp_path, CHAIN, "numbers.value=1")

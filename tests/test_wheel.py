@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-
 import zipfile
 from pathlib import Path
 
@@ -24,7 +23,14 @@ def test_a_wheel_holds_pipelines_ds_configs_slurm_tasks_and_the_page(tmp_path: P
     subprocess.run(build, check=True, capture_output=True, timeout=300)
     [wheel] = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    for folder, pattern in (("pipelines", "*.yaml"), ("ds_configs", "*.json"), ("teacherlm/evaluation/tasks", "*.yaml"), ("teacherlm/reporting", "*.html")):
+    for folder, pattern in (
+        ("pipelines", "*.yaml"),
+        ("ds_configs", "*.json"),
+        ("teacherlm/evaluation/tasks", "*.yaml"),
+        ("teacherlm/reporting", "*.html"),
+    ):
         for file in (REPOSITORY / folder).glob(pattern):
-            inside = f"teacherlm/{file.relative_to(REPOSITORY)}" if not folder.startswith("teacherlm") else str(file.relative_to(REPOSITORY))
+            inside = (
+                f"teacherlm/{file.relative_to(REPOSITORY)}" if not folder.startswith("teacherlm") else str(file.relative_to(REPOSITORY))
+            )
             assert inside in names

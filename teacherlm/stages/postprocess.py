@@ -37,7 +37,8 @@ class PostprocessConfig(StageConfig):
     input: list[Input]
     """Outputs of `enhance` (folder or .jsonl), each with other kinds of rationale; joined by id and completion_index."""
     verify: list[str] = ["agreement"]
-    """Gates that drop rows: agreement (a rationale that states another answer than the right one), arithmetic (an equation that does not hold)."""
+    """Gates that drop rows: agreement (a rationale that states another answer than the right one), arithmetic (an equation in it
+    does not hold)."""
     measure: list[str] = []
     """Gates that only count."""
 

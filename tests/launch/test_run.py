@@ -72,7 +72,7 @@ def test_a_changed_seed_of_the_run_redoes_what_uses_it(tmp_path: Path) -> None:
 def test_only_a_named_step(tmp_path: Path) -> None:
     run(tmp_path, only=["number"])
     assert not (tmp_path / "run/add").exists()
-    with pytest.raises(UserError, match="No step named 'totl'. Did you mean 'total'"):
+    with pytest.raises(UserError, match=r"No step named 'totl'. Did you mean 'total'"):
         run(tmp_path, only=["totl"])
 
 
@@ -84,7 +84,9 @@ def test_shards_run_before_the_whole(tmp_path: Path) -> None:
     assert sorted(p.name for p in (tmp_path / "run/add/shards").iterdir()) == ["0-of-3", "1-of-3", "2-of-3"]
 
 
-@pytest.mark.parametrize(("amount", "words"), [(13, "thirteen is not added"), (14, "RuntimeError: a bug (traceback in"), (15, "its process was killed")])
+@pytest.mark.parametrize(
+    ("amount", "words"), [(13, "thirteen is not added"), (14, "RuntimeError: a bug (traceback in"), (15, "its process was killed")]
+)
 def test_a_job_that_fails_stops_only_what_needs_it(tmp_path: Path, amount: int, words: str) -> None:
     steps = [{"number": {"value": 1}}, {"add": {"matrix": {"amount": [amount, 1]}}}, {"total": {}}]
     failures = run(tmp_path, steps=steps)

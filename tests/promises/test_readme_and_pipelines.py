@@ -63,7 +63,9 @@ def test_the_commands_for_your_own_data_run_one_after_another(mine: Path, storie
     shown = [words for words in commands("teacherlm ") if "runs/mine" in shlex.join(words) and words[1] not in ("run", "status")]
     assert [words[1] for words in shown] == ["prepare", "enhance", "postprocess", "finetune", "evaluate", "report"]
     for words in shown:
-        extra = {"enhance": ["--max-new-tokens", "16"], "evaluate": ["--max-new-tokens", "16", "--set", "checkpoints=last"]}.get(words[1], [])
+        extra = {"enhance": ["--max-new-tokens", "16"], "evaluate": ["--max-new-tokens", "16", "--set", "checkpoints=last"]}.get(
+            words[1], []
+        )
         teacherlm(*small(words[1:], stories260k), *extra, cwd=mine)
     assert (mine / "runs/mine/report/report.html").is_file()
 

@@ -84,7 +84,9 @@ def test_every_source_is_found_wherever_it_stands() -> None:
     assert [(path, mark.kind) for path, mark in sources(config)] == [("a", "data"), ("b", "data"), ("m", "model"), ("d", "data")]
 
 
-@pytest.mark.parametrize(("text", "answer"), [("gpt2", True), ("facebook/opt-1.3b", True), ("a/b/c", False), ("./x", False), ("x.jsonl", False)])
+@pytest.mark.parametrize(
+    ("text", "answer"), [("gpt2", True), ("facebook/opt-1.3b", True), ("a/b/c", False), ("./x", False), ("x.jsonl", False)]
+)
 def test_a_hub_id_is_told_from_a_path(text: str, answer: bool) -> None:
     assert is_hub_id(text) is answer
 
