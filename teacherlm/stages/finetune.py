@@ -71,6 +71,8 @@ def finetune(config: FinetuneConfig) -> Outcome:
     objective = find("objectives", config.objective.name).build(config.objective, family)
     limit = _limit(config, tokenizer)
     encoded, kept_out = (_encode(part, tokenizer, objective, family, limit) for part in split(texts, config.held_out, config.seed))
+    if truncated := encoded.counts()["truncated"]:
+        say(f"{truncated} of {len(encoded.rows)} rows are longer than {limit} tokens: they lose their first ones, never the completion.")
     facts = {
         "template": template_of(table),
         "train_on": config.train_on,
@@ -138,8 +140,6 @@ def _limit(config: FinetuneConfig, tokenizer: Any) -> int:
         from teacherlm.training.pretrained import read_context
 
         context = read_context(str(config.model), config.trust_remote_code)
-    if context < config.max_source_length:
-        say(f"rows are cut at the model's context of {context} tokens (max_source_length is {config.max_source_length}).")
     return min(context, config.max_source_length)
 
 
