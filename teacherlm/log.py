@@ -1,12 +1,26 @@
 """Progress for people: a live line on a terminal, one plain line every few seconds elsewhere."""
 
+import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 EVERY_SECONDS = 15.0
+QUIET = {
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TQDM_DISABLE": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+}
 _prefix = ""
+
+
+def quiet_libraries() -> None:
+    """A stage speaks through our own lines: several progress bars on one terminal are unreadable. Before heavy imports."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
 
 
 def use_prefix(prefix: str) -> None:

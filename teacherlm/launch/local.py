@@ -5,7 +5,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
@@ -92,7 +92,7 @@ class _Scheduler:
     def _build_pool(self) -> ProcessPoolExecutor:
         threads = max(1, (os.cpu_count() or 1) // self.workers)
         os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # inherited by the workers, which compute; this process does not
-        return ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"), initializer=_quiet_libraries)
+        return ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"))
 
     def _start_ready(self) -> None:
         blocked = {job.place for job in (*self.waiting, *self.running.values())}
@@ -141,19 +141,6 @@ class _Scheduler:
 
 def _frozen(job: Job, plugins: tuple[str, ...]) -> FrozenJob:
     return FrozenJob(job.stage, job.config.model_dump(mode="json"), job.fingerprint, dict(job.entry), plugins)
-
-
-def _quiet_libraries() -> None:
-    """Workers speak through our own lines; several progress bars on one terminal are unreadable."""
-    quiet: Mapping[str, str] = {
-        "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-        "TQDM_DISABLE": "1",
-        "TRANSFORMERS_VERBOSITY": "error",
-    }
-    for name, value in quiet.items():
-        os.environ.setdefault(name, value)
 
 
 def _work(file: Path, label: str, log: Path) -> str:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime, timezone
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -15,7 +16,7 @@ from pathlib import Path
 from teacherlm.catalog import find, plugin_folders, use_plugins
 from teacherlm.errors import UserError
 from teacherlm.launch.job import FrozenJob, read_job, write_job
-from teacherlm.log import say
+from teacherlm.log import quiet_libraries, say
 from teacherlm.parsing import parse_config
 from teacherlm.stage import Outcome, Stage, StageConfig
 from teacherlm.store.files import shard_place, work_folder
@@ -41,7 +42,12 @@ def perform(name: str, stage: Stage, config: StageConfig, entry: Mapping[str, st
     entry = entry or {}
     write_job(place, FrozenJob(name, config.model_dump(mode="json"), print_, entry, tuple(map(str, plugin_folders()))))
     started = time.time()
-    outcome = stage.run(config)
+    quiet_libraries()
+    try:
+        outcome = stage.run(config)
+    except UserError:
+        _leave_nothing(place, stage.keeps)
+        raise
     write_manifest(place, _manifest(name, stage, config, print_, inputs, entry, outcome, started))
 
 
@@ -106,6 +112,15 @@ def _clear(place: Path, output: Path, stage: Stage, print_: str, overwrite: bool
         what = "was made with other settings or from other inputs" if begun_fingerprint(place) else "already exists and is not this tool's"
         raise UserError(f"{place}: {what}; choose another --output, or --overwrite to redo it (the old one moves to {STALE}/).")
     set_aside(place, stage.keeps)
+
+
+def _leave_nothing(place: Path, keeps: tuple[str, ...]) -> None:
+    """After a refusal: take the job's file away again if it is all there is."""
+    folder = work_folder(place)
+    if not _occupied(place, keeps):
+        (folder / JOB).unlink(missing_ok=True)
+        with suppress(OSError):  # not empty: a ledger, for one
+            folder.rmdir()
 
 
 def _manifest(
