@@ -3,6 +3,7 @@
 import fcntl
 import os
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -92,7 +93,7 @@ class _Scheduler:
     def _build_pool(self) -> ProcessPoolExecutor:
         threads = max(1, (os.cpu_count() or 1) // self.workers)
         os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # inherited by the workers, which compute; this process does not
-        return ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"))
+        return ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"), initializer=_end_with, initargs=(os.getpid(),))
 
     def _start_ready(self) -> None:
         blocked = {job.place for job in (*self.waiting, *self.running.values())}
@@ -141,6 +142,17 @@ class _Scheduler:
 
 def _frozen(job: Job, plugins: tuple[str, ...]) -> FrozenJob:
     return FrozenJob(job.stage, job.config.model_dump(mode="json"), job.fingerprint, dict(job.entry), plugins)
+
+
+def _end_with(parent: int) -> None:
+    """In a worker: stop as soon as the process that started it is gone, or the next `run` would find two at one job."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _work(file: Path, label: str, log: Path) -> str:

@@ -1,6 +1,10 @@
 """Pipelines run here: real worker processes, stages of the tests' own plugin folder."""
 
 import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -103,6 +107,27 @@ def test_a_job_that_fails_stops_only_what_needs_it(tmp_path: Path, amount: int, 
 def test_a_run_that_is_being_worked_on_is_refused(tmp_path: Path) -> None:
     with holding(tmp_path / "run"), pytest.raises(UserError, match="another `teacherlm run` is at work"):
         run(tmp_path)
+
+
+def test_workers_end_when_the_run_is_killed_and_the_next_run_goes_on(tmp_path: Path) -> None:
+    steps = [{"number": {"value": 1}}, {"add": {"amount": 16}}]
+    (tmp_path / "p.yaml").write_text(yaml.safe_dump({"run_dir": str(tmp_path / "run"), "steps": steps}, sort_keys=False))
+    command = [sys.executable, "-m", "teacherlm.cli", "run", str(tmp_path / "p.yaml"), "--plugins", str(PLUGINS)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        pid_file = tmp_path / "run/add/pid.txt"
+        assert wait_until(lambda: pid_file.is_file() and pid_file.read_text() != "")
+        status, _ = read_status(tmp_path / "run")
+        assert [(row.step, row.done, row.running) for row in status] == [("number", 1, 0), ("add", 0, 1)]
+        process.kill()
+    assert wait_until(lambda: not Path(f"/proc/{pid_file.read_text()}").exists())
+    assert run(tmp_path, "add.amount=2", steps=steps) == {}
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 30) -> bool:
+    end = time.monotonic() + seconds
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.1)
+    return holds()
 
 
 def test_the_job_file_is_the_whole_config(tmp_path: Path) -> None:

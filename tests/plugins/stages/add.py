@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 from teacherlm.errors import UserError
 from teacherlm.stage import Input, Outcome, Runtime, Settings, Stage, StageConfig
@@ -34,6 +35,9 @@ def add(config: AddConfig) -> Outcome:
         raise RuntimeError("a bug")
     if config.amount == 15:
         os.kill(os.getpid(), signal.SIGKILL)
+    if config.amount == 16:
+        (config.output / "pid.txt").write_text(str(os.getpid()))
+        time.sleep(600)
     if config.shard:
         return Outcome()
     total = int((config.input / "number.txt").read_text()) + config.amount
