@@ -19,7 +19,7 @@ def run(
     from teacherlm.launch.run import run_pipeline
 
     failed = run_pipeline(file, assignments or [], [Path(folder) for folder in plugins or []], dry_run, jobs, only or [])
-    raise typer.Exit(1 if failed else 0)
+    raise typer.Exit(0 if not failed else 2 if all(failure.by_user for failure in failed.values()) else 1)
 
 
 COMMAND = run

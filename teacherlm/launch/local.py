@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TextIO
@@ -23,14 +24,23 @@ from teacherlm.store.files import read_json, write_json
 FAILURES = "failures.json"
 
 
-def run_jobs(jobs: list[Job], run_dir: Path, workers: int, plugins: tuple[str, ...]) -> dict[str, str]:
+@dataclass(frozen=True)
+class Failure:
+    """Why a job is not done."""
+
+    message: str
+    by_user: bool
+    """Something the user can mend, as against a bug or a killed process."""
+
+
+def run_jobs(jobs: list[Job], run_dir: Path, workers: int, plugins: tuple[str, ...]) -> dict[str, Failure]:
     """Do the jobs, each after those of the list it needs; the others go on when one fails.
 
     Returns: job label -> why it failed or was not started; empty when all are done.
     """
     scheduler = _Scheduler(jobs, run_dir, workers, plugins)
     failures = scheduler.run()
-    write_json(run_dir / FAILURES, failures)
+    write_json(run_dir / FAILURES, {label: failure.message for label, failure in failures.items()})
     return failures
 
 
@@ -73,11 +83,11 @@ class _Scheduler:
         self.waiting = list(jobs)
         self.total, self.ended = len(jobs), 0
         self.run_dir, self.workers, self.plugins = run_dir, workers, plugins
-        self.running: dict[Future[str], Job] = {}
-        self.failures: dict[str, str] = {}
+        self.running: dict[Future[Failure | None], Job] = {}
+        self.failures: dict[str, Failure] = {}
         self.pool = self._build_pool()
 
-    def run(self) -> dict[str, str]:
+    def run(self) -> dict[str, Failure]:
         try:
             while self.waiting or self.running:
                 self._start_ready()
@@ -105,14 +115,14 @@ class _Scheduler:
             log = self.run_dir / "logs" / f"{job.label}.log"
             self.running[self.pool.submit(_work, file, job.label, log)] = job
 
-    def _collect(self, finished: set[Future[str]]) -> None:
+    def _collect(self, finished: set[Future[Failure | None]]) -> None:
         broken = False
         for future in finished:
             job = self.running.pop(future)
             try:
                 problem = future.result()
             except BrokenProcessPool:
-                problem, broken = "its process was killed (out of memory?)", True
+                problem, broken = Failure("its process was killed (out of memory?)", by_user=False), True
             self.ended += 1
             if problem:
                 self._fail(job, problem)
@@ -122,8 +132,8 @@ class _Scheduler:
             self.pool.shutdown(wait=False)
             self.pool = self._build_pool()
 
-    def _fail(self, job: Job, problem: str) -> None:
-        say(f"({self.ended}/{self.total}) {job.label}: FAILED: {problem}")
+    def _fail(self, job: Job, problem: Failure) -> None:
+        say(f"({self.ended}/{self.total}) {job.label}: FAILED: {problem.message}")
         self.failures[job.label] = problem
         lost = {job.place}
         for other in list(self.waiting):  # in plan order, so that what needs a lost job is lost in turn
@@ -131,7 +141,7 @@ class _Scheduler:
                 lost.add(other.place)
                 self.waiting.remove(other)
                 self.ended += 1
-                self.failures[other.label] = f"not started: it needs {job.label}, which failed"
+                self.failures[other.label] = Failure(f"not started: it needs {job.label}, which failed", problem.by_user)
 
     def _stop_workers(self) -> None:
         for process in list((self.pool._processes or {}).values()):
@@ -155,8 +165,8 @@ def _end_with(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _work(file: Path, label: str, log: Path) -> str:
-    """In a worker: do one job; "" when it is done, else what went wrong in one line (a bug's traceback is in the log)."""
+def _work(file: Path, label: str, log: Path) -> Failure | None:
+    """In a worker: do one job; None when it is done, else what went wrong in one line (a bug's traceback is in the log)."""
     from teacherlm.launch.perform import perform_job
 
     use_prefix(label)
@@ -166,12 +176,12 @@ def _work(file: Path, label: str, log: Path) -> str:
         try:
             perform_job(file)
         except UserError as error:
-            return str(error)
+            return Failure(str(error), by_user=True)
         except Exception as error:
             traceback.print_exc()
-            return f"{type(error).__name__}: {error} (traceback in {log})"
+            return Failure(f"{type(error).__name__}: {error} (traceback in {log})", by_user=False)
         say(f"{time.monotonic() - started:.1f} s")
-    return ""
+    return None
 
 
 class _Tee:

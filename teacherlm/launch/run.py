@@ -4,7 +4,7 @@ from pathlib import Path
 
 from teacherlm.catalog import plugin_folders, use_plugins
 from teacherlm.errors import unknown
-from teacherlm.launch.local import holding, run_jobs
+from teacherlm.launch.local import Failure, holding, run_jobs
 from teacherlm.log import say
 from teacherlm.pipeline import find_pipeline, read_pipeline
 from teacherlm.plan import Job, State, plan, to_do
@@ -19,7 +19,9 @@ WHY = {
 PIPELINE = "pipeline.json"
 
 
-def run_pipeline(name: str, assignments: list[str], plugins: list[Path], dry_run: bool, workers: int, only: list[str]) -> dict[str, str]:
+def run_pipeline(
+    name: str, assignments: list[str], plugins: list[Path], dry_run: bool, workers: int, only: list[str]
+) -> dict[str, Failure]:
     """Do what is not done of a pipeline (of the steps in `only`, if any are named).
 
     Returns: job label -> why it failed; empty when everything is done.
@@ -37,8 +39,8 @@ def run_pipeline(name: str, assignments: list[str], plugins: list[Path], dry_run
     with holding(pipeline.run_dir):
         write_json(pipeline.run_dir / PIPELINE, pipeline.model_dump(mode="json"))
         failures = run_jobs([job for job, _ in open_jobs], pipeline.run_dir, workers, tuple(map(str, plugin_folders())))
-    for label, problem in failures.items():
-        say(f"{label}: {problem}")
+    for label, failure in failures.items():
+        say(f"{label}: {failure.message}")
     if not failures:
         say(f"{jobs[-1].label}: {jobs[-1].output}")
     return failures

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from teacherlm.errors import UserError
-from teacherlm.launch.local import holding
+from teacherlm.launch.local import Failure, holding
 from teacherlm.launch.run import run_pipeline
 from teacherlm.launch.status import read_status
 from teacherlm.store.manifest import lineage, read_manifest
@@ -20,7 +20,7 @@ PLUGINS = Path(__file__).parent.parent / "plugins"
 CHAIN = [{"number": {"matrix": {"value": [1, 2]}}}, {"add": {"amount": 10}}, {"total": {}}]
 
 
-def run(tmp_path: Path, *assignments: str, steps: list | None = None, workers: int = 1, **options: object) -> dict[str, str]:
+def run(tmp_path: Path, *assignments: str, steps: list | None = None, workers: int = 1, **options: object) -> dict[str, Failure]:
     path = tmp_path / "pipeline.yaml"
     path.write_text(yaml.safe_dump({"run_dir": str(tmp_path / "run"), "steps": steps or CHAIN}, sort_keys=False))
     arguments = {"dry_run": False, "only": [], **options}
@@ -94,12 +94,13 @@ def test_shards_run_before_the_whole(tmp_path: Path) -> None:
 def test_a_job_that_fails_stops_only_what_needs_it(tmp_path: Path, amount: int, words: str) -> None:
     steps = [{"number": {"value": 1}}, {"add": {"matrix": {"amount": [amount, 1]}}}, {"total": {}}]
     failures = run(tmp_path, steps=steps)
-    assert words in failures[f"add/{amount}"]
-    assert failures["total"] == f"not started: it needs add/{amount}, which failed"
+    assert words in failures[f"add/{amount}"].message
+    assert failures[f"add/{amount}"].by_user is (amount == 13)
+    assert failures["total"].message == f"not started: it needs add/{amount}, which failed"
     assert (tmp_path / "run/add/1/number.txt").read_text() == "2"
     status, problems = read_status(tmp_path / "run")
     assert [(row.step, row.done, row.failed) for row in status] == [("number", 1, 0), ("add", 1, 1), ("total", 0, 1)]
-    assert problems == failures
+    assert problems == {label: failure.message for label, failure in failures.items()}
     if amount == 14:
         assert "Traceback" in (tmp_path / "run/logs/add/14.log").read_text()
 
@@ -137,3 +138,11 @@ def test_the_job_file_is_the_whole_config(tmp_path: Path) -> None:
     job = json.loads((tmp_path / "run/jobs" / f"{manifest.fingerprint}.json").read_text())
     assert job["config"]["amount"] == 10
     assert job["config"]["input"] == str(tmp_path / "run/number/2")
+
+
+@pytest.mark.parametrize(("amount", "code"), [(1, 0), (13, 2), (14, 1)])
+def test_the_exit_code_tells_what_the_user_can_mend_from_a_bug(tmp_path: Path, amount: int, code: int) -> None:
+    steps = [{"number": {"value": 1}}, {"add": {"amount": amount}}, {"total": {}}]
+    (tmp_path / "p.yaml").write_text(yaml.safe_dump({"run_dir": str(tmp_path / "run"), "steps": steps}, sort_keys=False))
+    command = [sys.executable, "-m", "teacherlm.cli", "run", str(tmp_path / "p.yaml"), "--plugins", str(PLUGINS)]
+    assert subprocess.run(command, capture_output=True, timeout=60).returncode == code
