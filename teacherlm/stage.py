@@ -49,7 +49,8 @@ Model = Annotated[str, Source("model")]
 class Settings(BaseModel):
     """Frozen, no unknown keys; the docstring under a field is its help text, and stands nowhere else."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
+    # Validators are built at first use: `--help` needs none.
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=(), defer_build=True)
 
 
 class StageConfig(Settings):
