@@ -25,6 +25,8 @@ ROOMS = {
     "stages": ("stage", "STAGE", "stages"),
     "commands": ("command", "COMMAND", "commands"),
 }
+PLUGIN_MODULES = "teacherlm_plugins."
+"""Modules of plugin folders are imported under this name."""
 _plugin_folders: list[Path] = []
 
 
@@ -74,7 +76,7 @@ def find(room: str, name: str) -> Any:
 def _import(room: str, path: Path) -> ModuleType:
     if path.is_relative_to(HERE):
         return importlib.import_module(".".join(("teacherlm", *path.relative_to(HERE).with_suffix("").parts)))
-    name = f"teacherlm_plugins.{room}.{path.stem}"
+    name = f"{PLUGIN_MODULES}{room}.{path.stem}"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, path)
         assert spec is not None and spec.loader is not None

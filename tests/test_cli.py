@@ -59,6 +59,20 @@ def test_a_bad_value_names_the_key_and_what_would_be_right(tmp_path: Path) -> No
     )
 
 
+def test_a_changed_plugin_makes_its_output_another(tmp_path: Path) -> None:
+    folder = tmp_path / "mine/stages"
+    folder.mkdir(parents=True)
+    code = Path(PLUGINS, "stages/number.py").read_text()
+    words = ("number", "--plugins", str(tmp_path / "mine"), "--value", "1", "--output", str(tmp_path / "out"))
+    (folder / "number.py").write_text(code)
+    teacherlm(*words)
+    assert "already done" in teacherlm(*words).stderr
+    (folder / "number.py").write_text(code.replace("config.value + config.seed", "config.value + 100"))
+    assert teacherlm(*words).returncode == 2
+    assert teacherlm(*words, "--overwrite").returncode == 0
+    assert (tmp_path / "out/number.txt").read_text() == "101"
+
+
 def test_a_refused_attempt_does_not_stand_in_the_way_of_the_next(tmp_path: Path) -> None:
     teacherlm("number", "--plugins", PLUGINS, "--value", "1", "--output", str(tmp_path / "n"))
     words = ("add", "--plugins", PLUGINS, "--input", str(tmp_path / "n"), "--output", str(tmp_path / "out"))

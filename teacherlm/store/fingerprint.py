@@ -7,12 +7,14 @@ import hashlib
 import json
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
 from pydantic.fields import FieldInfo
 
+from teacherlm.catalog import PLUGIN_MODULES
 from teacherlm.errors import UserError
 from teacherlm.stage import RuntimeMark, Settings, Source, Stage, StageConfig
 from teacherlm.store.files import read_json, write_json
@@ -35,8 +37,12 @@ def digest(*parts: Any) -> str:
 
 
 def identity(config: Settings, content: Content) -> dict[str, Any]:
-    """Settings that decide the output. Defaults are left out, so that a new option redoes nothing."""
-    found: dict[str, Any] = {}
+    """Settings that decide the output. Defaults are left out, so that a new option redoes nothing.
+
+    Settings of a plugin bring the content of its file: unlike the package's stages it has no version to raise.
+    """
+    plugin = _find_plugin_file(type(config))
+    found: dict[str, Any] = {"plugin code": sha256_of(plugin)} if plugin else {}
     for name, field in type(config).model_fields.items():
         value = getattr(config, name)
         if any(isinstance(mark, RuntimeMark) for mark in field.metadata):
@@ -45,6 +51,13 @@ def identity(config: Settings, content: Content) -> dict[str, Any]:
             continue
         found[name] = _described(value, source_of(field), content)
     return found
+
+
+def _find_plugin_file(settings: type[Settings]) -> Path | None:
+    """The file of a plugin folder that declares these settings; None for the package's own."""
+    if not settings.__module__.startswith(PLUGIN_MODULES):
+        return None
+    return Path(str(sys.modules[settings.__module__].__file__))
 
 
 def source_of(field: FieldInfo) -> Source | None:
