@@ -51,12 +51,6 @@ def files(room: str) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def first_line(path: Path) -> str:
-    """The first line of a file's docstring, read as text: listing must not import anything."""
-    parts = path.read_text(encoding="utf-8").split('"""', 2)
-    return parts[1].strip().splitlines()[0] if len(parts) == 3 else ""
-
-
 def find(room: str, name: str) -> Any:
     """The public constant of the file `name` in `room`.
 

@@ -10,16 +10,12 @@ import typer
 from typer.core import TyperCommand
 
 from teacherlm.commands import ORDER as COMMANDS
+from teacherlm.headline import docstring, first_line
 from teacherlm.stages import ORDER as STAGES
 
 HERE = Path(__file__).parent
 ALSO_SPELLED = {"eval": "evaluate"}
 SETTINGS = {"help_option_names": ["-h", "--help"], "token_normalize_func": lambda word: word.replace("_", "-")}
-
-
-def first_line(path: Path) -> str:
-    """The first line of a file's docstring, read without importing the file."""
-    return path.read_text(encoding="utf-8").split('"""', 2)[1].strip().splitlines()[0]
 
 
 def lazy(room: str) -> type[TyperCommand]:
@@ -39,13 +35,12 @@ def real_command(room: str, name: str) -> Any:
     name = ALSO_SPELLED.get(name, name)
     single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     found = find(room, name)
-    doc = files(room)[name.replace("-", "_")].read_text(encoding="utf-8").split('"""', 2)[1].strip()
     if room == "stages":
         from teacherlm.launch.perform import perform
         from teacherlm.options import stage_callback
 
         found = stage_callback(name, found, perform)
-    single.command(name, help=doc, context_settings=SETTINGS)(found)
+    single.command(name, help=docstring(files(room)[name.replace("-", "_")]), context_settings=SETTINGS)(found)
     return typer.main.get_command(single)
 
 

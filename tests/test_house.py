@@ -12,7 +12,7 @@ from teacherlm.catalog import ROOMS, files, find
 
 PACKAGE = Path(__file__).resolve().parent.parent / "teacherlm"
 LAYERS = (
-    ("errors", "log", "shipped"),
+    ("errors", "log", "shipped", "headline"),
     ("stage", "records"),
     ("parsing",),
     ("catalog", "dataset"),
@@ -27,7 +27,7 @@ LAYERS = (
     ("commands",),
     ("cli",),
 )
-MAY_USE_EACH_OTHER = {"errors", "log", "shipped", "stage", "records", "catalog", "dataset", "store", "prompts", "answers"}
+MAY_USE_EACH_OTHER = {"errors", "log", "shipped", "headline", "stage", "records", "catalog", "dataset", "store", "prompts", "answers"}
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 HEAVY = ("torch", "transformers", "datasets", "lm_eval", "deepspeed", "matplotlib", "sklearn", "scipy")
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from teacherlm.catalog import HERE, ROOMS, files, first_line
+from teacherlm.catalog import HERE, ROOMS, files
 from teacherlm.errors import unknown
+from teacherlm.headline import first_line
 from teacherlm.shipped import shipped_folder
 
 
