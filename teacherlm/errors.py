@@ -17,8 +17,3 @@ def unknown(noun: str, given: str, known: Iterable[str]) -> UserError:
     close = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
     hint = f" Did you mean '{close[0]}'?" if close else ""
     return UserError(f"No {noun} named '{given}'.{hint} Known: {', '.join(names) or 'none'}.")
-
-
-def missing_package(package: str, needed_for: str, extra: str) -> UserError:
-    """The one wording for an optional package that is not installed."""
-    return UserError(f"{needed_for} needs the package '{package}': pip install 'teacherlm[{extra}]'.")

@@ -67,15 +67,19 @@ def perform_job(path: Path) -> None:
 
 def place_of(stage: Stage, config: StageConfig) -> Path:
     """Where the job's manifest lies: its output, or for a shard a folder of its own inside."""
-    shard = getattr(config, "shard", None) if stage.sharded else None
+    shard = _shard_of(stage, config)
     return shard_place(config.output, shard) if shard else config.output
 
 
 def job_fingerprint(name: str, stage: Stage, config: StageConfig) -> str:
     """A shard's differs from the whole job's: it is done when its slice is."""
     whole = fingerprint(name, stage, config, content_on_disk)
-    shard = getattr(config, "shard", None) if stage.sharded else None
+    shard = _shard_of(stage, config)
     return digest(whole, shard) if shard else whole
+
+
+def _shard_of(stage: Stage, config: StageConfig) -> str | None:
+    return getattr(config, "shard", None) if stage.sharded else None
 
 
 def is_done(place: Path, print_: str) -> bool:
