@@ -1,18 +1,19 @@
-"""Ways of asking a teacher: each is one generator per question, which yields requests, is sent completions, returns a row.
+"""What a way of asking is: one generator per question and sample, which yields requests, is sent completions, returns a row.
 
-It never knows whether a completion was just written or was found in the ledger: a restart replays it.
+It never knows whether a completion was just written or was found in the ledger: a restart replays it. The ways are in `ways/`.
 """
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-from teacherlm.errors import UserError, unknown
-from teacherlm.prompts import KINDS, TEXT_COLUMN
 from teacherlm.records import Completion, Request, Sampling
-from teacherlm.store.sources import require
 
+T = TypeVar("T")
 Row = dict[str, Any]
+
+Conversation = Generator[list[Request], list[Completion], T]
+"""Yields what it wants to know next, is sent the answers in that order, returns what it made of them."""
 
 
 @dataclass(frozen=True)
@@ -34,63 +35,7 @@ class Drop:
     reason: str
 
 
-Conversation = Generator[list[Request], list[Completion], Row | Drop]
-Way = Callable[[Mapping[str, Any], Terms, str], Conversation]
-"""(question's row, terms, `file:line` of the row) -> conversation."""
-
-
-def rationalise(row: Mapping[str, Any], terms: Terms, where: str) -> Conversation:
-    """The gold answer stands in the prompt; the teacher explains it once for each kind, all kinds side by side in one row.
-
-    A question whose explanation of any kind fails for good is dropped. `all` is prompt and explanation of the first kind present,
-    made from the two parts: nothing is searched for in a text that may contain the suffix twice.
-    """
-    _refuse_kinds_there(row, terms.kinds, where)
-    prompts = {kind: _prompt(row, kind, where) for kind in terms.kinds}
-    told = yield [Request(prompt, terms.max_new_tokens, terms.sampling, where=where) for prompt in prompts.values()]
-    written = dict(zip(terms.kinds, told, strict=True))
-    for kind, completion in written.items():
-        if completion.finish == "error":
-            return Drop(f"{kind}: {completion.error}")
-    return _joined(row, written, terms.teacher, where)
-
-
-def _refuse_kinds_there(row: Mapping[str, Any], kinds: tuple[str, ...], where: str) -> None:
-    for kind in kinds:
-        if kind in row:
-            raise UserError(f"{where}: column '{kind}' is there already; ask for other kinds, or enhance the file written by `prepare`.")
-
-
-def _prompt(row: Mapping[str, Any], kind: str, where: str) -> str:
-    found = require(row, TEXT_COLUMN[kind], where)
-    if not isinstance(found, str) or not found.strip():
-        raise UserError(f"{where}: column '{TEXT_COLUMN[kind]}': expected the teacher's prompt, found {found!r}.")
-    return found
-
-
-def _joined(row: Mapping[str, Any], written: Mapping[str, Completion], teacher: str, where: str) -> Row:
-    """Also adds a kind to a row that an earlier run gave others: `all` stays with the first kind present."""
-    ours = {"all", "completion_index", "teacher", *(f"{kind}_finish" for kind in KINDS), *KINDS}
-    texts = {kind: written[kind].text if kind in written else row[kind] for kind in KINDS if kind in written or kind in row}
-    earlier = {f"{kind}_finish": row[f"{kind}_finish"] for kind in texts if f"{kind}_finish" in row}
-    first = next(iter(texts))
-    teachers = dict.fromkeys((*([row["teacher"]] if "teacher" in row else []), teacher))
-    return {
-        **{column: value for column, value in row.items() if column not in ours},
-        **texts,
-        "all": _prompt(row, first, where) + texts[first],
-        "completion_index": row.get("completion_index", 0),
-        "teacher": ", ".join(teachers),
-        **earlier,
-        **{f"{kind}_finish": completion.finish for kind, completion in written.items()},
-    }
-
-
-WAYS: Mapping[str, Way] = {"rationalise": rationalise}
-
-
-def way(name: str) -> Way:
-    """Raises: UserError for an unknown name."""
-    if name not in WAYS:
-        raise unknown("way of asking", name, WAYS)
-    return WAYS[name]
+class Way(Protocol):
+    def __call__(self, row: Mapping[str, Any], terms: Terms, where: str, sample: int) -> Conversation[Row | Drop]:
+        """The conversation about one question; `where` is the `file:line` of its row, `sample` says the how-manieth attempt it is."""
+        ...

@@ -22,6 +22,8 @@ ROOMS = {
     "datasets": ("dataset", "DATASET", "datasets"),
     "engines": ("engine", "ENGINE", "engines"),
     "objectives": ("objective", "OBJECTIVE", "training/objectives"),
+    "ways": ("way of asking", "WAY", "ways"),
+    "gates": ("gate", "GATE", "gates"),
     "stages": ("stage", "STAGE", "stages"),
     "commands": ("command", "COMMAND", "commands"),
 }
@@ -113,3 +115,5 @@ class ChosenSettings(Settings):
 EngineChoice = Annotated[SerializeAsAny[ChosenSettings], BeforeValidator(chosen("engines", default="transformers"))]
 DatasetChoice = Annotated[SerializeAsAny[ChosenSettings], BeforeValidator(chosen("datasets"))]
 ObjectiveChoice = Annotated[SerializeAsAny[ChosenSettings], BeforeValidator(chosen("objectives", default="sft"))]
+WayChoice = Annotated[SerializeAsAny[ChosenSettings], BeforeValidator(chosen("ways", default="rationalise"))]
+GateChoice = Annotated[SerializeAsAny[ChosenSettings], BeforeValidator(chosen("gates"))]

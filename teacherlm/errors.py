@@ -11,6 +11,14 @@ class UserError(ValueError):
     """
 
 
+class Stopped(Exception):
+    """Work that ended early because it was asked to (a signal); what was done is kept and the same command goes on from there."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 def unknown(noun: str, given: str, known: Iterable[str]) -> UserError:
     """`No dataset named 'creek'. Did you mean 'creak'? Known: creak, ecqa, ...`"""
     names = sorted(known)

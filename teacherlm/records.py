@@ -49,6 +49,8 @@ class Request:
     sampling: Sampling = Sampling()
     sample: int = 0
     """i-th answer to the same prompt."""
+    options: tuple[str, ...] = ()
+    """Nothing is written: the engine weighs these continuations of the prompt, and the completion's `logprobs` say how likely each is."""
     where: str = ""
     """`file:line` of the question, for messages; not part of the key."""
 
@@ -58,7 +60,14 @@ class Request:
         `identity` is the engine's (model, precision, run seed); nothing about batches, ranks or time enters.
         """
         s = self.sampling
-        words = (identity, self.prompt, str(self.max_new_tokens), f"{s.temperature}/{s.top_p}/{s.top_k}/{s.stop}", str(self.sample))
+        words: tuple[str, ...] = (
+            identity,
+            self.prompt,
+            str(self.max_new_tokens),
+            f"{s.temperature}/{s.top_p}/{s.top_k}/{s.stop}",
+            str(self.sample),
+        )
+        words += tuple(f"option {option}" for option in self.options)
         return hashlib.blake2b("\0".join(words).encode(), digest_size=16).hexdigest()
 
 
@@ -73,6 +82,10 @@ class Completion:
     tokens: int = 0
     error: str = ""
     """Why nothing could be written; the row is dropped with this reason."""
+    logprobs: tuple[float, ...] = ()
+    """Natural logarithm of each option's probability after the prompt, summed over its tokens; in the order of `Request.options`."""
+    retries: int = 0
+    """How often it was asked again before this answer came."""
 
 
 TOO_LONG = "prompt too long: "
@@ -112,7 +125,8 @@ class Engine(Protocol):
     def complete(self, requests: Iterable[tuple[str, Request]]) -> Iterator[Completion]:
         """`requests` are (key, request). Reads ahead as far as it likes, yields in any order, never loses or repeats a key.
 
-        A prompt that fits the context without room for all of its `max_new_tokens` gets as many as fit.
+        A prompt that fits the context without room for all of its `max_new_tokens` gets as many as fit. Once `interrupt.wanted()`
+        says so, begins nothing new: what is in hand is finished and yielded, the requests read ahead are left.
         """
         ...
 

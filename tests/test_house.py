@@ -12,12 +12,13 @@ from teacherlm.catalog import ROOMS, files, find
 
 PACKAGE = Path(__file__).resolve().parent.parent / "teacherlm"
 LAYERS = (
-    ("errors", "log", "shipped", "headline"),
+    ("errors", "log", "shipped", "headline", "interrupt"),
     ("stage", "records"),
     ("parsing",),
     ("catalog", "dataset"),
     ("store", "prompts", "answers"),
     ("asking", "verify", "mixing", "overlap", "exports", "datasets", "engines"),
+    ("inquiry", "ways", "gates"),
     ("evaluation", "training", "reporting"),
     ("stages",),
     ("pipeline",),
@@ -27,7 +28,20 @@ LAYERS = (
     ("commands",),
     ("cli",),
 )
-MAY_USE_EACH_OTHER = {"errors", "log", "shipped", "headline", "stage", "records", "catalog", "dataset", "store", "prompts", "answers"}
+MAY_USE_EACH_OTHER = {
+    "errors",
+    "log",
+    "shipped",
+    "headline",
+    "interrupt",
+    "stage",
+    "records",
+    "catalog",
+    "dataset",
+    "store",
+    "prompts",
+    "answers",
+}
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 HEAVY = ("torch", "transformers", "datasets", "lm_eval", "deepspeed", "matplotlib", "sklearn", "scipy")
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
@@ -62,7 +76,7 @@ def test_imports_point_down(path: Path) -> None:
 
 def light_modules() -> list[str]:
     light = [path for path in MODULES if path.parent == PACKAGE]
-    for room in ("stages", "commands", "datasets", "engines", "training/objectives", "store", "launch"):
+    for room in ("stages", "commands", "datasets", "engines", "ways", "gates", "training/objectives", "store", "launch"):
         light += sorted((PACKAGE / room).glob("*.py"))
     return [".".join(("teacherlm", *p.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__") for p in light]
 

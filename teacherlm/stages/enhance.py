@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import BeforeValidator, Field, field_validator
 
-from teacherlm.asking import Drop, Row, Terms, Way, way
-from teacherlm.catalog import EngineChoice, find
+from teacherlm.asking import Drop, Row, Terms, Way
+from teacherlm.catalog import EngineChoice, WayChoice, find
 from teacherlm.errors import UserError, unknown
 from teacherlm.log import Progress, progress, say
 from teacherlm.prompts import KINDS
@@ -49,7 +49,7 @@ class EnhanceConfig(StageConfig):
     """The engine and its settings: {name: transformers, model: FOLDER_OR_HUB_ID}; `--name MODEL` alone will do."""
     kinds: Annotated[list[str], BeforeValidator(parse_kinds), Field(min_length=1), Alias("--task_type")] = list(KINDS)
     """Kinds of rationale: cot, error, fundamental. The originals' cot_text, error_text, fundamental_text mean the same."""
-    way: str = "rationalise"
+    way: WayChoice = Field(default="rationalise", validate_default=True)
     """How the teacher is asked; rationalise: it explains the gold answer."""
     max_new_tokens: Annotated[int, Alias("--num_tokens"), Field(ge=1)] = 2048
     """Longest rationale; a prompt near the end of the model's context gets what is left of it."""
@@ -81,12 +81,6 @@ class EnhanceConfig(StageConfig):
             parse_shard(value)
         return value
 
-    @field_validator("way")
-    @classmethod
-    def _is_known(cls, value: str) -> str:
-        way(value)
-        return value
-
     @property
     def sampling(self) -> Sampling:
         """Greedy choice is the same whatever top_p and top_k say, so they do not make another request of it."""
@@ -108,7 +102,7 @@ def enhance(config: EnhanceConfig) -> Outcome:
     engine: Engine = find("engines", config.teacher.name).build(config.teacher, config.seed, Load(config.batch_tokens, config.batch_size))
     terms = Terms(model_name(engine.identity), tuple(config.kinds), config.max_new_tokens, config.sampling)
     with Ledger(work_folder(config.output) / LEDGER) as ledger:
-        asking = Asking(config, source, engine, ledger, terms, way(config.way))
+        asking = Asking(config, source, engine, ledger, terms, find("ways", config.way.name).build(config.way))
         started = time.monotonic()
         asked = asking.ask_all()
         seconds = time.monotonic() - started
@@ -223,7 +217,7 @@ class Asking:
 
     def replay(self, where: str, row: Row) -> "Replay":
         """A question's conversation as far as the ledger carries it."""
-        conversation = self.way(row, self.terms, where)
+        conversation = self.way(row, self.terms, where, 0)
         told: list[Completion] = []
         try:
             requests = next(conversation)

@@ -1,0 +1,40 @@
+"""The wish to stop soon: Ctrl-C, SIGTERM or a cap. What is in hand is finished first; a second signal stops at once."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_reason = ""
+
+
+def wanted() -> str:
+    """Why work should end soon; "" while it should not. Engines look at it before they begin something new."""
+    return _reason
+
+
+def ask_to_stop(reason: str) -> None:
+    """Let everything that looks at `wanted` finish what it has in hand, and no more."""
+    global _reason
+    _reason = _reason or reason
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Inside, the first SIGINT or SIGTERM only asks to stop; the next one does what it always did."""
+    global _reason
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        ask_to_stop(signal.Signals(number).name)
+        signal.signal(number, before[signal.Signals(number)])
+
+    _reason = ""
+    for number in before:
+        signal.signal(number, on_signal)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        _reason = ""
