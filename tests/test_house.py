@@ -12,7 +12,7 @@ from teacherlm.catalog import ROOMS, files, find
 
 PACKAGE = Path(__file__).resolve().parent.parent / "teacherlm"
 LAYERS = (
-    ("errors", "log", "shipped", "headline", "interrupt"),
+    ("errors", "log", "live", "shipped", "headline", "interrupt"),
     ("stage", "records"),
     ("parsing",),
     ("catalog", "dataset"),
@@ -31,6 +31,7 @@ LAYERS = (
 MAY_USE_EACH_OTHER = {
     "errors",
     "log",
+    "live",
     "shipped",
     "headline",
     "interrupt",
