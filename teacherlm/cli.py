@@ -83,7 +83,7 @@ def _never_called() -> None:
 
 
 def main() -> None:
-    """Entry point. What the user caused is one line and exit code 2; a bug keeps its traceback."""
+    """Entry point. What the user caused is one line and exit code 2, after a signal 128 + its number; a bug keeps its traceback."""
     plugins = plugin_arguments(sys.argv[1:])
     try:
         if plugins:
@@ -91,13 +91,13 @@ def main() -> None:
 
             use_plugins(plugins)
         build_app(plugins)()
-    except ValueError as error:
-        from teacherlm.errors import UserError
+    except Exception as error:
+        from teacherlm.errors import Stopped, UserError
 
-        if not isinstance(error, UserError):
+        if not isinstance(error, (UserError, Stopped)):
             raise
         print(f"teacherlm: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(error.exit_code if isinstance(error, Stopped) else 2)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ def run(
     from teacherlm.launch.run import run_pipeline
 
     failed = run_pipeline(file, assignments or [], [Path(folder) for folder in plugins or []], dry_run, jobs, only or [])
+    if failed and all(failure.stopped for failure in failed.values()):
+        raise typer.Exit(max(failure.stopped for failure in failed.values()))
     raise typer.Exit(0 if not failed else 2 if all(failure.by_user for failure in failed.values()) else 1)
 
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import signal
 import sys
 import threading
 import time
@@ -9,19 +10,22 @@ import traceback
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TextIO
 
-from teacherlm.errors import UserError
+from teacherlm.errors import Stopped, UserError
 from teacherlm.launch.job import FrozenJob, write_frozen
+from teacherlm.launch.signals import Wishes, begin_worker, held_back
 from teacherlm.log import say, use_prefix
 from teacherlm.plan import Job
 from teacherlm.store.files import read_json, write_json
 
 FAILURES = "failures.json"
+LOOK_EVERY_SECONDS = 0.2
+"""How soon a signal is answered."""
 
 
 @dataclass(frozen=True)
@@ -31,23 +35,30 @@ class Failure:
     message: str
     by_user: bool
     """Something the user can mend, as against a bug or a killed process."""
+    stopped: int = 0
+    """The exit code of a job that ended early because it was asked to, and goes on with the next run; 0: it failed."""
 
 
-def run_jobs(jobs: list[Job], run_dir: Path, workers: int, plugins: tuple[str, ...]) -> dict[str, Failure]:
+def run_jobs(jobs: list[Job], run_dir: Path, workers: int, plugins: tuple[str, ...], wishes: Wishes) -> dict[str, Failure]:
     """Do the jobs, each after those of the list it needs; the others go on when one fails.
 
     Returns: job label -> why it failed or was not started; empty when all are done.
+    Raises: Stopped after Ctrl-C or SIGTERM, when the jobs at work have finished what they had in hand.
     """
     scheduler = _Scheduler(jobs, run_dir, workers, plugins)
-    failures = scheduler.run()
-    write_json(run_dir / FAILURES, {label: failure.message for label, failure in failures.items()})
+    failures = scheduler.run(wishes)
+    write_json(run_dir / FAILURES, {label: asdict(failure) for label, failure in failures.items()})
+    if wishes.came and scheduler.done < len(jobs):
+        number = wishes.came[0]
+        at = f"{scheduler.done} of {len(jobs)} jobs done"
+        raise Stopped(f"stopped by {number.name}: {at}; the same command goes on from there.", 128 + number)
     return failures
 
 
-def read_failures(run_dir: Path) -> dict[str, str]:
+def read_failures(run_dir: Path) -> dict[str, Failure]:
     """What the last `run` could not do: job label -> why."""
     path = run_dir / FAILURES
-    return dict(read_json(path)) if path.is_file() else {}
+    return {label: Failure(**values) for label, values in read_json(path).items()} if path.is_file() else {}
 
 
 @contextmanager
@@ -81,29 +92,30 @@ def is_held(run_dir: Path) -> bool:
 class _Scheduler:
     def __init__(self, jobs: list[Job], run_dir: Path, workers: int, plugins: tuple[str, ...]) -> None:
         self.waiting = list(jobs)
-        self.total, self.ended = len(jobs), 0
+        self.total, self.ended, self.done = len(jobs), 0, 0
         self.run_dir, self.workers, self.plugins = run_dir, workers, plugins
         self.running: dict[Future[Failure | None], Job] = {}
         self.failures: dict[str, Failure] = {}
+        self.told = False
+        """That the run is to end."""
         self.pool = self._build_pool()
 
-    def run(self) -> dict[str, Failure]:
-        try:
-            while self.waiting or self.running:
-                self._start_ready()
-                if self.running:
-                    finished, _ = wait(self.running, return_when=FIRST_COMPLETED)
-                    self._collect(finished)
-        except KeyboardInterrupt:
-            self._stop_workers()
-            raise
+    def run(self, wishes: Wishes) -> dict[str, Failure]:
+        while self.waiting or self.running:
+            if wishes.came:
+                self.waiting.clear()
+                self._end_workers(wishes)
+            self._start_ready()
+            if self.running:
+                finished, _ = wait(self.running, timeout=LOOK_EVERY_SECONDS, return_when=FIRST_COMPLETED)
+                self._collect(finished, stopping=bool(wishes.came))
         self.pool.shutdown()
         return self.failures
 
     def _build_pool(self) -> ProcessPoolExecutor:
         threads = max(1, (os.cpu_count() or 1) // self.workers)
         os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # inherited by the workers, which compute; this process does not
-        return ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"), initializer=_end_with, initargs=(os.getpid(),))
+        return ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(os.getpid(),))
 
     def _start_ready(self) -> None:
         blocked = {job.place for job in (*self.waiting, *self.running.values())}
@@ -113,27 +125,29 @@ class _Scheduler:
             self.waiting.remove(job)
             file = write_frozen(self.run_dir / "jobs", _frozen(job, self.plugins))
             log = self.run_dir / "logs" / f"{job.label}.log"
-            self.running[self.pool.submit(_work, file, job.label, log)] = job
+            with held_back():  # this may start the worker
+                self.running[self.pool.submit(_work, file, job.label, log)] = job
 
-    def _collect(self, finished: set[Future[Failure | None]]) -> None:
+    def _collect(self, finished: set[Future[Failure | None]], stopping: bool) -> None:
         broken = False
         for future in finished:
             job = self.running.pop(future)
             try:
                 problem = future.result()
             except BrokenProcessPool:
-                problem, broken = Failure("its process was killed (out of memory?)", by_user=False), True
+                problem, broken = _killed(stopping), True
             self.ended += 1
             if problem:
                 self._fail(job, problem)
             else:
+                self.done += 1
                 say(f"({self.ended}/{self.total}) {job.label}: done")
-        if broken:
+        if broken and not stopping:
             self.pool.shutdown(wait=False)
             self.pool = self._build_pool()
 
     def _fail(self, job: Job, problem: Failure) -> None:
-        say(f"({self.ended}/{self.total}) {job.label}: FAILED: {problem.message}")
+        say(f"({self.ended}/{self.total}) {job.label}: {'' if problem.stopped else 'FAILED: '}{problem.message}")
         self.failures[job.label] = problem
         lost = {job.place}
         for other in list(self.waiting):  # in plan order, so that what needs a lost job is lost in turn
@@ -141,17 +155,37 @@ class _Scheduler:
                 lost.add(other.place)
                 self.waiting.remove(other)
                 self.ended += 1
-                self.failures[other.label] = Failure(f"not started: it needs {job.label}, which failed", problem.by_user)
+                why = f"not started: it needs {job.label}, which {'was stopped' if problem.stopped else 'failed'}"
+                self.failures[other.label] = Failure(why, problem.by_user, problem.stopped)
 
-    def _stop_workers(self) -> None:
-        for process in list((self.pool._processes or {}).values()):
-            with suppress(ProcessLookupError):
+    def _end_workers(self, wishes: Wishes) -> None:
+        """At the first wish they are told, at the next one killed."""
+        processes = list((self.pool._processes or {}).values())
+        if len(wishes.came) > 1:
+            for process in processes:
+                process.kill()
+        elif not self.told:
+            if self.running:
+                at_work = ", ".join(job.label for job in self.running.values())
+                say(f"stopping: what is in hand is finished first ({at_work}); Ctrl-C again ends it at once.")
+            for process in processes:
                 process.terminate()
-        self.pool.shutdown(wait=False, cancel_futures=True)
+        self.told = True
+
+
+def _killed(stopping: bool) -> Failure:
+    if stopping:
+        return Failure("stopped: at once", by_user=True, stopped=128 + signal.SIGKILL)
+    return Failure("its process was killed (out of memory?)", by_user=False)
 
 
 def _frozen(job: Job, plugins: tuple[str, ...]) -> FrozenJob:
     return FrozenJob(job.stage, job.config.model_dump(mode="json"), job.fingerprint, dict(job.entry), plugins)
+
+
+def _begin(parent: int) -> None:
+    begin_worker()
+    _end_with(parent)
 
 
 def _end_with(parent: int) -> None:
@@ -177,6 +211,8 @@ def _work(file: Path, label: str, log: Path) -> Failure | None:
             perform_job(file)
         except UserError as error:
             return Failure(str(error), by_user=True)
+        except Stopped as error:
+            return Failure(f"stopped: {error}", by_user=True, stopped=error.exit_code)
         except Exception as error:
             traceback.print_exc()
             return Failure(f"{type(error).__name__}: {error} (traceback in {log})", by_user=False)

@@ -16,6 +16,7 @@ from pathlib import Path
 from teacherlm.catalog import find, plugin_folders, use_plugins
 from teacherlm.errors import UserError
 from teacherlm.launch.job import FrozenJob, read_job, write_job
+from teacherlm.launch.signals import ending_at_signals
 from teacherlm.log import quiet_libraries, say
 from teacherlm.parsing import parse_config
 from teacherlm.stage import Outcome, Stage, StageConfig
@@ -31,6 +32,7 @@ def perform(name: str, stage: Stage, config: StageConfig, entry: Mapping[str, st
     """Run a stage unless its output is already there.
 
     Raises: UserError when the output holds something else and `overwrite` is off. Nothing is then touched.
+    Stopped when a signal ended it early: its job file stays, and the next attempt goes on from what is there.
     """
     place = place_of(stage, config)
     inputs = {source: content_on_disk(source, mark.kind) for source, mark in sources(config)}
@@ -44,7 +46,8 @@ def perform(name: str, stage: Stage, config: StageConfig, entry: Mapping[str, st
     started = time.time()
     quiet_libraries()
     try:
-        outcome = stage.run(config)
+        with ending_at_signals(name):
+            outcome = stage.run(config)
     except UserError:
         _leave_nothing(place, stage.keeps)
         raise

@@ -5,6 +5,7 @@ from pathlib import Path
 from teacherlm.catalog import plugin_folders, use_plugins
 from teacherlm.errors import unknown
 from teacherlm.launch.local import Failure, holding, run_jobs
+from teacherlm.launch.signals import noted
 from teacherlm.log import say
 from teacherlm.pipeline import find_pipeline, read_pipeline
 from teacherlm.plan import Job, State, plan, to_do
@@ -25,7 +26,7 @@ def run_pipeline(
     """Do what is not done of a pipeline (of the steps in `only`, if any are named).
 
     Returns: job label -> why it failed; empty when everything is done.
-    Raises: UserError for a pipeline that could not run.
+    Raises: UserError for a pipeline that could not run, Stopped after Ctrl-C or SIGTERM.
     """
     use_plugins(plugins)
     path = find_pipeline(name)
@@ -33,12 +34,13 @@ def run_pipeline(
     use_plugins(pipeline.plugins)
     jobs = plan(pipeline, str(path))
     open_jobs = _chosen(to_do(jobs), jobs, only)
-    _announce(jobs, open_jobs)
     if dry_run:
+        _announce(jobs, open_jobs)
         return {}
-    with holding(pipeline.run_dir):
+    with noted() as wishes, holding(pipeline.run_dir):
+        _announce(jobs, open_jobs)
         write_json(pipeline.run_dir / PIPELINE, pipeline.model_dump(mode="json"))
-        failures = run_jobs([job for job, _ in open_jobs], pipeline.run_dir, workers, tuple(map(str, plugin_folders())))
+        failures = run_jobs([job for job, _ in open_jobs], pipeline.run_dir, workers, tuple(map(str, plugin_folders())), wishes)
     for label, failure in failures.items():
         say(f"{label}: {failure.message}")
     if not failures:

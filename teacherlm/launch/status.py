@@ -5,7 +5,7 @@ from pathlib import Path
 
 from teacherlm.catalog import use_plugins
 from teacherlm.errors import UserError
-from teacherlm.launch.local import is_held, read_failures
+from teacherlm.launch.local import Failure, is_held, read_failures
 from teacherlm.launch.run import PIPELINE
 from teacherlm.parsing import parse_config
 from teacherlm.pipeline import Pipeline
@@ -42,10 +42,11 @@ def read_status(run_dir: Path) -> tuple[list[StepStatus], dict[str, str]]:
     jobs = plan(pipeline, str(path))
     failures, at_work = read_failures(run_dir), is_held(run_dir)
     steps = dict.fromkeys(job.step for job in jobs)
-    return [_of_step([job for job in jobs if job.step == step], failures, at_work) for step in steps], failures
+    found = [_of_step([job for job in jobs if job.step == step], failures, at_work) for step in steps]
+    return found, {label: failure.message for label, failure in failures.items()}
 
 
-def _of_step(jobs: list[Job], failures: dict[str, str], at_work: bool) -> StepStatus:
+def _of_step(jobs: list[Job], failures: dict[str, Failure], at_work: bool) -> StepStatus:
     kinds = [_kind(job, failures, at_work) for job in jobs]
     manifests = [read_manifest(job.place) for job, kind in zip(jobs, kinds, strict=True) if kind == "done"]
     return StepStatus(
@@ -61,12 +62,12 @@ def _of_step(jobs: list[Job], failures: dict[str, str], at_work: bool) -> StepSt
     )
 
 
-def _kind(job: Job, failures: dict[str, str], at_work: bool) -> str:
+def _kind(job: Job, failures: dict[str, Failure], at_work: bool) -> str:
     state = job.state()
     if state == "done":
         return "done"
     if at_work and state == "begun":
         return "running"
-    if job.label in failures:
+    if job.label in failures and not failures[job.label].stopped:
         return "failed"
     return "stopped" if state == "begun" else "to do"

@@ -38,6 +38,9 @@ def add(config: AddConfig) -> Outcome:
     if config.amount == 16:
         (config.output / "pid.txt").write_text(str(os.getpid()))
         time.sleep(600)
+    if config.amount == 17 and not (config.output / "pid.txt").exists():
+        (config.output / "pid.txt").write_text(str(os.getpid()))
+        time.sleep(600)
     if config.shard:
         return Outcome()
     total = int((config.input / "number.txt").read_text()) + config.amount
