@@ -1,0 +1,189 @@
+"""The vllm engine: vLLM's asynchronous engine in a thread of its own, so that every text comes back as soon as it is finished.
+
+Prompts are encoded, and texts begin and end, as in the transformers engine. Of the model's generation_config only the end tokens
+count. vLLM is always given a few more rows than it can write at once: it never waits for work, and little is lost by a kill.
+"""
+
+import asyncio
+import weakref
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from queue import SimpleQueue
+from typing import Any
+
+from vllm import AsyncLLMEngine, RequestOutput, SamplingParams, TokensPrompt
+from vllm.sampling_params import RequestOutputKind
+
+from teacherlm import interrupt
+from teacherlm.engines.bodies.sampling import seed_of
+from teacherlm.log import say
+from teacherlm.records import Completion, Request, too_long
+
+PART = 64
+"""Requests that are encoded together, and that wait at vLLM's door while it is full."""
+
+
+@dataclass(frozen=True)
+class Written:
+    completion: Completion
+    cached: int = 0
+    """Prompt tokens that vLLM had in its cache."""
+
+
+class VllmEngine:
+    """Writes with an engine of vLLM that runs in `loop`, another thread's; ends it when nobody holds this object any more."""
+
+    def __init__(
+        self,
+        engine: AsyncLLMEngine,
+        loop: asyncio.AbstractEventLoop,
+        tokenizer: Any,
+        identity: str,
+        ends: Sequence[int] = (),
+        conversation: Sequence[Mapping[str, str]] | None = None,
+    ) -> None:
+        """`ends`: end tokens beside those of the tokenizer and the generation_config. `conversation`: where the model's chat template
+        is asked for, the turns before the prompt."""
+        self.engine, self.loop, self.tokenizer, self.identity = engine, loop, tokenizer, identity
+        self.ends, self.conversation = list(ends), conversation
+        self.context: int = engine.model_config.max_model_len
+        parallel = engine.vllm_config.parallel_config.data_parallel_size
+        self.window = engine.vllm_config.scheduler_config.max_num_seqs * parallel + PART
+        self.caches_prefixes = bool(engine.vllm_config.cache_config.enable_prefix_caching)
+        self.close = weakref.finalize(self, end_engine, engine, loop)
+
+    def count_tokens(self, prompts: Sequence[str]) -> list[int]:
+        return [len(ids) for ids in self.encode(self.render(prompts))]
+
+    def render(self, prompts: Sequence[str]) -> list[str]:
+        """What the model reads: the prompts, or the conversations that end in them."""
+        if self.conversation is None:
+            return list(prompts)
+        turns = [[*self.conversation, {"role": "user", "content": prompt}] for prompt in prompts]
+        return list(self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """A chat template brings its special tokens itself."""
+        return list(self.tokenizer(list(texts), add_special_tokens=self.conversation is None, verbose=False)["input_ids"])
+
+    def complete(self, requests: Iterable[tuple[str, Request]]) -> Iterator[Completion]:
+        waiting = iter(requests)
+        writing: dict[str, Future[Written]] = {}
+        finished: SimpleQueue[str] = SimpleQueue()
+        prompt_tokens = cached = 0
+        try:
+            while True:
+                while len(writing) < self.window and not interrupt.wanted() and (part := list(islice(waiting, PART))):
+                    for key, future in self._begin(part):
+                        writing[key] = future
+                        future.add_done_callback(partial(_note, finished, key))
+                if not writing:
+                    break
+                written = writing.pop(finished.get()).result()
+                prompt_tokens += written.completion.prompt_tokens
+                cached += written.cached
+                yield written.completion
+        finally:
+            for future in writing.values():
+                future.cancel()
+        self._tell(prompt_tokens, cached)
+
+    def _begin(self, part: list[tuple[str, Request]]) -> Iterator[tuple[str, "Future[Written]"]]:
+        texts = self.render([request.prompt for _, request in part])
+        for (key, request), text, prompt in zip(part, texts, self.encode(texts), strict=True):
+            if len(prompt) >= self.context:
+                future: Future[Written] = Future()
+                future.set_result(Written(too_long(key, len(prompt), self.context)))
+                yield key, future
+            elif request.options:
+                wholes = [self._continued(text, prompt, option) for option in request.options]
+                yield key, asyncio.run_coroutine_threadsafe(self._weigh(key, prompt, wholes), self.loop)
+            else:
+                yield key, asyncio.run_coroutine_threadsafe(self._write(key, request, prompt), self.loop)
+
+    async def _write(self, key: str, request: Request, prompt: list[int]) -> Written:
+        params = params_of(key, request, min(request.max_new_tokens, self.context - len(prompt)), self.ends)
+        try:
+            output = await self._ask(key, prompt, params)
+        except ValueError as error:  # vLLM refuses this request; the others go on
+            return Written(Completion(key, "", "error", len(prompt), error=f"vLLM refuses it: {first_line(error)}"))
+        return Written(completion_of(key, len(prompt), output), output.num_cached_tokens or 0)
+
+    async def _weigh(self, key: str, prompt: list[int], wholes: list[list[int]]) -> Written:
+        """vLLM writes one token behind each whole, because it must write something."""
+        longest = max(map(len, wholes))
+        if longest >= self.context:
+            return Written(too_long(key, longest, self.context))
+        params = SamplingParams(
+            temperature=0.0, max_tokens=1, prompt_logprobs=0, detokenize=False, output_kind=RequestOutputKind.FINAL_ONLY
+        )
+        outputs = await asyncio.gather(*(self._ask(f"{key}-{i}", whole, params) for i, whole in enumerate(wholes)))
+        logprobs = tuple(weight_of(output, len(prompt)) for output in outputs)
+        return Written(Completion(key, "", "stop", len(prompt), logprobs=logprobs))
+
+    def _continued(self, text: str, prompt: list[int], option: str) -> list[int]:
+        """The tokens of both together, where they begin with those of the prompt; else those of each."""
+        [whole] = self.encode([text + option])
+        if len(whole) > len(prompt) and whole[: len(prompt)] == prompt:
+            return whole
+        return prompt + list(self.tokenizer(option, add_special_tokens=False, verbose=False)["input_ids"])
+
+    async def _ask(self, name: str, ids: list[int], params: SamplingParams) -> RequestOutput:
+        async for output in self.engine.generate(TokensPrompt(prompt_token_ids=ids), params, request_id=name):
+            if output.finished:
+                return output
+        raise RuntimeError(f"vLLM left the request {name} without an answer")
+
+    def _tell(self, prompt_tokens: int, cached: int) -> None:
+        if not self.caches_prefixes:
+            say("vllm: prefix caching is off: every prompt was computed in full.")
+        elif prompt_tokens:
+            say(f"vllm: prefix caching is on: {cached / prompt_tokens:.0%} of {prompt_tokens} prompt tokens were there already.")
+
+
+def _note(finished: "SimpleQueue[str]", key: str, future: "Future[Written]") -> None:
+    finished.put(key)
+
+
+def params_of(key: str, request: Request, budget: int, ends: list[int]) -> SamplingParams:
+    """A request's draws depend on its key alone, not on what is written beside it."""
+    sampling = request.sampling
+    drawing: dict[str, Any] = {"temperature": 0.0}
+    if sampling.temperature:
+        drawing = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": sampling.top_k or -1}
+        drawing["seed"] = seed_of(key) & (2**63 - 1)
+    stop = list(sampling.stop)
+    return SamplingParams(max_tokens=budget, stop=stop, stop_token_ids=ends, output_kind=RequestOutputKind.FINAL_ONLY, **drawing)
+
+
+def completion_of(key: str, prompt_tokens: int, output: RequestOutput) -> Completion:
+    """vLLM counts the end token; a stop string's tokens are counted here too, they had to be written."""
+    [one] = output.outputs
+    if one.finish_reason not in ("stop", "length"):
+        return Completion(key, "", "error", prompt_tokens, error=f"vLLM ended it: {one.finish_reason}")
+    at_end_token = one.finish_reason == "stop" and not isinstance(one.stop_reason, str)
+    return Completion(key, one.text, one.finish_reason, prompt_tokens, len(one.token_ids) - at_end_token)
+
+
+def weight_of(output: RequestOutput, start: int) -> float:
+    """Log-probability of the prompt's tokens from `start` on."""
+    assert output.prompt_token_ids is not None and output.prompt_logprobs is not None
+    total = 0.0
+    for token, found in list(zip(output.prompt_token_ids, output.prompt_logprobs, strict=True))[start:]:
+        assert found is not None  # only a text's very first token has no probability, and a prompt is before `start`
+        total += found[token].logprob
+    return total
+
+
+def first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def end_engine(engine: AsyncLLMEngine, loop: asyncio.AbstractEventLoop) -> None:
+    """Its processes hear no SIGTERM (they were started so); they have nothing in hand, and are killed at once."""
+    engine.shutdown(timeout=0)
+    loop.call_soon_threadsafe(loop.stop)
