@@ -135,8 +135,8 @@ def test_a_job_that_does_not_look_out_for_signals_ends_at_the_first(tmp_path: Pa
 
 
 def test_a_signal_while_the_workers_start_leaves_no_traceback(tmp_path: Path) -> None:
-    steps = [{"count": {"matrix": {"upto": [1, 2, 3, 4]}}}]
-    for delay in (0.0, 0.05, 0.1, 0.2, 0.3):
+    steps = [{"count": {"matrix": {"upto": [101, 102, 103, 104]}}}]
+    for delay in (0.0, 0.05, 0.1, 0.2, 0.3, 0.5):
         with started("run", pipeline(tmp_path, steps), "--jobs", "2") as process:
             assert process.stderr is not None
             lines = [process.stderr.readline() for _ in range(2)]
