@@ -79,7 +79,7 @@ def test_letters_are_compared_without_brackets():
 def test_an_unknown_rule_is_named():
     with pytest.raises(UserError, match=r"No answer rule named 'leter'. Did you mean 'letter'\?"):
         rule("leter")
-    assert set(RULES) == {"letter", "number", "yes_no", "exact"}
+    assert {"letter", "number", "yes_no", "exact"} <= set(RULES)
 
 
 @pytest.mark.parametrize(
