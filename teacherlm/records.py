@@ -19,7 +19,7 @@ class Question:
     """Gold: a letter where there are choices, else free text; "" in a split without labels."""
     choices: tuple[str, ...] = ()
     answer_rule: str = "exact"
-    """A rule of `answers.py`."""
+    """A rule of `answers/`."""
     explanation: str = ""
     """The source's own rationale, where it has one."""
     source_id: str = ""

@@ -16,7 +16,7 @@ from teacherlm.errors import UserError, unknown
 from teacherlm.store.fingerprint import sha256_of
 
 OURS = Path(__file__).parent / "tasks"
-RULES_OF_ANSWERS = Path(__file__).parent.parent / "answers.py"
+RULES_OF_ANSWERS = Path(__file__).parent.parent / "answers"
 
 
 @dataclass(frozen=True)
@@ -209,5 +209,5 @@ def _source_hashes(task: Any) -> list[str]:
     if not source.is_file():
         return []
     beside = [path for pattern in ("*.py", "_*") for path in source.parent.glob(pattern) if path.is_file()]
-    rules = [RULES_OF_ANSWERS] if source.parent == OURS else []
+    rules = list(RULES_OF_ANSWERS.glob("*.py")) if source.parent == OURS else []
     return [sha256_of(path) for path in sorted({source, *beside, *rules})]

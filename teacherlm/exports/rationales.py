@@ -180,13 +180,15 @@ def _sample(row: Row, index: int, where: str) -> Sample:
         "reasoning_prompt": read,
         "reasoning_completion": cot,
         "reasoning_finish_reason": row.get("cot_finish", "stop"),
-        "prompt": f"{read}{cot}{ASKING}",
+        "prompt": f"{read}{cot.rstrip()}{ASKING}",
         "completion": _stated(row),
         "finish_reason": "stop",
     }
 
 
 def _stated(row: Row) -> str:
-    """The teacher's answer of a second step; a teacher that explained the right answer was given it."""
+    """What the teacher said in a second step, or was found to say in one; a teacher that explained the right answer was given it."""
+    if isinstance(row.get("conclusion"), str):
+        return str(row["conclusion"])
     stated = row["found"] if "found" in row else row["answer"]
     return "" if stated is None else f" {stated}."

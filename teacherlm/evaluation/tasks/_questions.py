@@ -70,7 +70,7 @@ def score(doc: dict[str, Any], results: list[str]) -> dict[str, float]:
     """acc: the stated answer is the gold one by the question's own rule; parsed: an answer was stated at all."""
     from teacherlm.answers import find_answer, same
 
-    stated = find_answer(results[0], doc["answer_rule"])
+    stated = find_answer(results[0], doc["answer_rule"], choices=doc["choices"])
     return {"acc": float(stated is not None and same(stated, doc["answer"], doc["answer_rule"])), "parsed": float(stated is not None)}
 
 
