@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager
+from itertools import chain, islice
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Generic, TypeVar
@@ -77,6 +78,10 @@ def side_by_side(
     Raises: what `work` raised first, after the results that came before it. `Left` ends its item alone, without a result.
     """
     waiting, more, under_way = iter(items), True, 0
+    first = [] if interrupt.wanted() else list(islice(waiting, 1))
+    if not first:
+        return
+    waiting = chain(first, waiting)
     with Crew(client, work) as crew:
         while True:
             if more and under_way < width and crew.done.empty() and not interrupt.wanted():

@@ -16,11 +16,9 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import httpx
-
 from teacherlm import interrupt
 from teacherlm.engines.bodies.crew import side_by_side
-from teacherlm.engines.bodies.server import GivenUp, Refused, Server
+from teacherlm.engines.bodies.server import Clients, GivenUp, Refused, Server
 from teacherlm.engines.bodies.wire import body_of, choice_of, completion_of, echo_body, find_overflow, tokens_of
 from teacherlm.engines.openai import OpenaiSettings
 from teacherlm.errors import UserError
@@ -61,7 +59,7 @@ class OpenaiEngine:
     def complete(self, requests: Iterable[tuple[str, Request]]) -> Iterator[Completion]:
         """Rows given up are held back until another is answered: where the server is gone, they are not lost but asked at the next run."""
         lost: list[Answer] = []
-        for answer in side_by_side(requests, self._answer, self.server.client(), self.settings.concurrency):
+        for answer in side_by_side(requests, self._answer, self.server.clients(), self.settings.concurrency):
             if answer.failure and not (answer.failure == "refused" and self._answered):
                 lost.append(answer)
                 self._judge(lost)
@@ -88,10 +86,10 @@ class OpenaiEngine:
             kept = f"{self._answered} answers are kept, the same command goes on from there"
             raise UserError(f"{self.server.url}: {told} ({reason}; {len(lost)} rows one after the other); {kept}.")
 
-    async def _answer(self, client: httpx.AsyncClient, asked: tuple[str, Request]) -> Answer:
+    async def _answer(self, clients: Clients, asked: tuple[str, Request]) -> Answer:
         key, request = asked
         try:
-            return Answer(await (self._weigh(client, key, request) if request.options else self._write(client, key, request)))
+            return Answer(await (self._weigh(clients, key, request) if request.options else self._write(clients, key, request)))
         except GivenUp as error:
             completion = Completion(key, "", "error", error=f"{NO_ANSWER}{error}", retries=error.failures)
             return Answer(completion, "gone" if error.gone else "failed")
@@ -100,13 +98,13 @@ class OpenaiEngine:
                 raise UserError(f"{self.server.url}: the model has no chat template ({error}); use endpoint: completions.") from None
             return Answer(Completion(key, "", "error", error=str(error)), "refused")
 
-    async def _write(self, client: httpx.AsyncClient, key: str, request: Request) -> Completion:
+    async def _write(self, clients: Clients, key: str, request: Request) -> Completion:
         body = body_of(self.settings, key, request)
         for _ in range(FITTINGS):
             if self._limit not in body and "max_tokens" in body:
                 body[self._limit] = body.pop("max_tokens")
             try:
-                return await self._written(client, key, request, body)
+                return await self._written(clients, key, request, body)
             except Refused as error:
                 refused = error
             overflow = find_overflow(str(refused))
@@ -126,24 +124,24 @@ class OpenaiEngine:
                 break
         return Completion(key, "", "error", error=f"{TOO_LONG}{refused}")
 
-    async def _written(self, client: httpx.AsyncClient, key: str, request: Request, body: dict[str, Any]) -> Completion:
+    async def _written(self, clients: Clients, key: str, request: Request, body: dict[str, Any]) -> Completion:
         def read(data: dict[str, Any]) -> Completion:
             if not data.get("usage"):
                 self._say_uncounted()
             return completion_of(self.chat, key, request, data)
 
-        doubt = self._doubt_template(client) if self.chat and not self._answered else None
-        completion, failures = await self.server.ask(client, self.url, body, read, doubt)
+        doubt = self._doubt_template(clients) if self.chat and not self._answered else None
+        completion, failures = await self.server.ask(clients, self.url, body, read, doubt)
         return (
             replace(completion, retries=failures, error=self.server.scrub(completion.error)) if failures or completion.error else completion
         )
 
-    def _doubt_template(self, client: httpx.AsyncClient) -> Callable[[int], Awaitable[None]]:
+    def _doubt_template(self, clients: Clients) -> Callable[[int], Awaitable[None]]:
         """`transformers serve` answers 500 and no word of explanation where a model has no chat template."""
 
         async def doubt(status: int) -> None:
             body = {"model": self.settings.model, "prompt": "1", "max_tokens": 1}
-            if status >= 500 and await self.server.works(client, f"{self.server.url}/completions", body):
+            if status >= 500 and await self.server.works(clients, f"{self.server.url}/completions", body):
                 told = f"the server says {status} where /completions works: the model may have no chat template"
                 raise UserError(f"{self.url}: {told}; use endpoint: completions.")
 
@@ -154,7 +152,7 @@ class OpenaiEngine:
             self._counts = False
             say(f"{self.server.url}: the server does not count tokens (no `usage`); they stand as 0.")
 
-    async def _weigh(self, client: httpx.AsyncClient, key: str, request: Request) -> Completion:
+    async def _weigh(self, clients: Clients, key: str, request: Request) -> Completion:
         """Each option's tokens are those after what the tokens of the prompt alone and of prompt and option have in common."""
         if self.chat:
             raise UserError(f"{self.server.url}: this server cannot weigh options through chat; use endpoint: completions.")
@@ -162,7 +160,7 @@ class OpenaiEngine:
         retries = 0
         try:
             for option in ("", *request.options):
-                echoed, failures = await self.server.ask(client, self.url, echo_body(self.settings, request.prompt + option), _echoed)
+                echoed, failures = await self.server.ask(clients, self.url, echo_body(self.settings, request.prompt + option), _echoed)
                 retries += failures
                 told.append(echoed)
         except (Refused, GivenUp) as error:
@@ -178,16 +176,16 @@ class OpenaiEngine:
 
     def count_tokens(self, prompts: Sequence[str]) -> list[int]:
         """By the server's own tokenizer (vLLM and llama.cpp offer it beside /v1). Raises: UserError where there is none."""
-        counted = dict(side_by_side(enumerate(prompts), self._count, self.server.client(), self.settings.concurrency))
+        counted = dict(side_by_side(enumerate(prompts), self._count, self.server.clients(), self.settings.concurrency))
         return [counted[number] for number in range(len(prompts))]
 
-    async def _count(self, client: httpx.AsyncClient, numbered: tuple[int, str]) -> tuple[int, int]:
+    async def _count(self, clients: Clients, numbered: tuple[int, str]) -> tuple[int, int]:
         number, prompt = numbered
         turns = {"messages": [{"role": "user", "content": prompt}]} if self.chat else {"prompt": prompt}
         body = {"model": self.settings.model, **turns, "content": prompt, "add_special": True}
         url = f"{self.server.url.removesuffix('/v1')}/tokenize"
         try:
-            count, _ = await self.server.ask(client, url, body, lambda data: int(data.get("count") or len(data["tokens"])))
+            count, _ = await self.server.ask(clients, url, body, lambda data: int(data.get("count") or len(data["tokens"])))
         except (UserError, Refused, KeyError, TypeError) as error:
             why = f"the server cannot count tokens ({error})".replace(".)", ")")
             raise UserError(f"{url}: {why}; leave `context` out, it then refuses overlong prompts by itself.") from None

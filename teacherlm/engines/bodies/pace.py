@@ -39,10 +39,8 @@ def find_retry_after(value: str | None) -> float:
     """Seconds that a Retry-After header asks for, given in seconds or as an HTTP date; 0 where there is none that can be read."""
     if not value:
         return 0.0
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
+    if value.isascii() and value.replace(".", "", 1).isdigit():
+        return float(value)
     try:
         date = parsedate_to_datetime(value)
     except ValueError:

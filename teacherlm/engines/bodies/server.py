@@ -11,6 +11,7 @@ import re
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from types import TracebackType
 from typing import Any, NoReturn, TypeVar
 
 import httpx
@@ -29,6 +30,8 @@ PASSING = (408, 409, 425, 429)
 FIRST_TRIES = 2
 """Further tries of a server that never answered: most likely it is not there at all."""
 CONNECT_SECONDS = 10.0
+KEEP_SECONDS = 4.0
+"""An idle connection is given up before the server does so (uvicorn after 5 s)."""
 WORTH_SAYING = 10.0
 """Seconds of waiting that a person should hear about."""
 SECRET_LENGTH = 16
@@ -56,6 +59,32 @@ class Passing(Exception):
         self.wait, self.status, self.gone = wait, status, gone
 
 
+class Clients:
+    """One for each request under way: httpx looks through all connections of a client, again for each of its requests."""
+
+    def __init__(self, build: Callable[[], httpx.AsyncClient]) -> None:
+        self._build = build
+        self._all: list[httpx.AsyncClient] = []
+        self._idle: list[httpx.AsyncClient] = []
+
+    async def __aenter__(self) -> "Clients":
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for client in self._all:
+            await client.aclose()
+
+    async def request(self, method: str, url: str, content: bytes | None = None) -> httpx.Response:
+        if not self._idle:
+            self._idle.append(self._build())
+            self._all.append(self._idle[-1])
+        client = self._idle.pop()
+        try:
+            return await client.request(method, url, content=content)
+        finally:
+            self._idle.append(client)
+
+
 class Server:
     def __init__(self, settings: OpenaiSettings) -> None:
         self.settings, self.url = settings, settings.base_url
@@ -73,14 +102,17 @@ class Server:
         self._counted = 0
         self._tls: ssl.SSLContext | None = None
 
-    def client(self) -> httpx.AsyncClient:
-        """Its connections live as long as it is open."""
+    def clients(self) -> "Clients":
+        """Their connections live as long as they are open."""
+        return Clients(self._client)
+
+    def _client(self) -> httpx.AsyncClient:
         self._tls = self._tls or httpx.create_ssl_context()
-        key, width = self._key.get_secret_value(), self.settings.concurrency
+        key = self._key.get_secret_value()
         return httpx.AsyncClient(
             headers={"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})},
             timeout=httpx.Timeout(None, connect=min(CONNECT_SECONDS, self.settings.timeout)),
-            limits=httpx.Limits(max_connections=width, max_keepalive_connections=width, keepalive_expiry=4.0),
+            limits=httpx.Limits(keepalive_expiry=KEEP_SECONDS),
             verify=self._tls,
             trust_env=not self.settings.loopback,
             follow_redirects=False,
@@ -88,7 +120,7 @@ class Server:
 
     async def ask(
         self,
-        client: httpx.AsyncClient,
+        clients: Clients,
         url: str,
         body: Mapping[str, Any],
         read: Callable[[dict[str, Any]], T],
@@ -102,7 +134,7 @@ class Server:
         while True:
             cost = await self._turn(body)
             try:
-                data = await self._post(client, url, body)
+                data = await self._post(clients, url, body)
                 self._count(cost, sum(tokens_of(data)))
                 result = read(data)
                 self.answered = True
@@ -120,10 +152,10 @@ class Server:
             self._hold(failure)
             await pause(max(back_off(failures), failure.wait))
 
-    async def works(self, client: httpx.AsyncClient, url: str, body: Mapping[str, Any]) -> bool:
+    async def works(self, clients: Clients, url: str, body: Mapping[str, Any]) -> bool:
         """One try."""
         try:
-            return "choices" in await self._post(client, url, body)
+            return "choices" in await self._post(clients, url, body)
         except (Passing, Refused, UserError):
             return False
 
@@ -153,11 +185,11 @@ class Server:
             say(f"{self.url}: {failure}; it asks to wait {failure.wait:.0f} s.")
         self._resume = max(self._resume, until) if failure.wait else self._resume
 
-    async def _post(self, client: httpx.AsyncClient, url: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    async def _post(self, clients: Clients, url: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """One try. Raises: Passing, Refused, UserError."""
         seconds = self.settings.timeout
         try:
-            answer = await asyncio.wait_for(client.post(url, content=orjson.dumps(body)), seconds)
+            answer = await asyncio.wait_for(clients.request("POST", url, content=orjson.dumps(body)), seconds)
         except httpx.ConnectTimeout:
             raise Passing(f"no connection within {min(CONNECT_SECONDS, seconds):g} s", gone=True) from None
         except httpx.ConnectError as error:
@@ -170,7 +202,7 @@ class Server:
             raise Passing(self.scrub(_reason(error))) from None
         self.reached = True
         if not answer.is_success:
-            await self._refuse(client, url, answer)
+            await self._refuse(clients, url, answer)
         try:
             data = json.loads(self._without_key(answer.content))
         except ValueError:
@@ -179,7 +211,7 @@ class Server:
             raise Passing(f"an answer that is no JSON object but {type(data).__name__}")
         return data
 
-    async def _refuse(self, client: httpx.AsyncClient, url: str, answer: httpx.Response) -> NoReturn:
+    async def _refuse(self, clients: Clients, url: str, answer: httpx.Response) -> NoReturn:
         """Raises: Passing, Refused, or UserError where every request would meet the same."""
         status, message = answer.status_code, self._message(answer)
         words = f"{status} {answer.reason_phrase}".strip() + (f": {message}" if message else "")
@@ -193,7 +225,7 @@ class Server:
         if overflow and (overflow.context or 400 <= status < 500) and status != 429:
             raise Refused(message)
         if status in (404, 405):
-            raise await self._not_found(client, url, words)
+            raise await self._not_found(clients, url, words)
         if status in PASSING or (status >= 500 and status != 501):
             raise Passing(words, find_retry_after(answer.headers.get("Retry-After")), status)
         raise Refused(words)
@@ -207,15 +239,15 @@ class Server:
         if answer.headers.get("Content-Type", "").startswith("text/html"):
             return ""
         try:
-            return self.scrub(message_of(json.loads(answer.content)))
+            told = message_of(json.loads(answer.content))
         except ValueError:
-            text = self.scrub(message_of(answer.text))
-            return "" if text == answer.reason_phrase else text
+            told = message_of(answer.text)
+        return "" if told == answer.reason_phrase else self.scrub(told)
 
-    async def _not_found(self, client: httpx.AsyncClient, url: str, words: str) -> UserError:
+    async def _not_found(self, clients: Clients, url: str, words: str) -> UserError:
         """The model or the path: the server's list of models tells which."""
         try:
-            answer = await asyncio.wait_for(client.get(f"{self.url}/models"), CONNECT_SECONDS)
+            answer = await asyncio.wait_for(clients.request("GET", f"{self.url}/models"), CONNECT_SECONDS)
             names = [str(one["id"]) for one in answer.json()["data"]]
         except (asyncio.TimeoutError, httpx.RequestError, ValueError, KeyError, TypeError):
             return UserError(f"{url}: the server says {words}; is base_url right (most end in /v1)?")
