@@ -1,9 +1,12 @@
 """A pipeline file as it was written: read, changed by `--set`, checked for shape. What it means is `plan.py`'s."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from teacherlm.errors import UserError, unknown
 from teacherlm.parsing import assign, parse_assignment, parse_config, read_yaml
@@ -11,6 +14,7 @@ from teacherlm.shipped import shipped_folder
 from teacherlm.stage import Settings
 
 ABOUT_THE_STEP = ("name", "matrix", "shards", "slurm")
+ROUNDS = "rounds"
 
 
 class Pipeline(Settings):
@@ -25,7 +29,18 @@ class Pipeline(Settings):
     slurm: dict[str, Any] = {}
     """Resources of every step, unless the step names its own."""
     steps: list[Any]
-    """The chain, in order: `- stage: {settings}`."""
+    """The chain, in order: `- stage: {settings}`, or `- rounds: {times: 3, start: {...}, steps: [...]}`."""
+
+
+class Rounds(Settings):
+    """Steps done several times over; from the second round on with what the round before has made."""
+
+    times: Annotated[int, Field(strict=True, ge=1)]
+    """How many rounds. Raising it redoes none."""
+    start: dict[str, str] = {}
+    """In the first round, what `$step` is where it means the round before: a path, a hub id, or a `$step` before the rounds."""
+    steps: Annotated[list[Any], Field(min_length=1)]
+    """The steps of a round, in order. `$step` of an earlier one is this round's, of a later one or itself that of the round before."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +54,10 @@ class Step:
     slurm: Mapping[str, Any]
     where: str
     """For messages: `file: steps.name`."""
+    round: int = 0
+    """From 1; 0 outside rounds."""
+    before: str = ""
+    """What `input` is where it is not set: the reference to the step before it in the file; "" for the first."""
 
 
 def find_pipeline(name: str) -> Path:
@@ -69,16 +88,89 @@ def read_pipeline(path: Path, assignments: list[str]) -> Pipeline:
 
 
 def steps_of(pipeline: Pipeline, where: str) -> list[Step]:
-    """Raises: UserError for a step that is not `- stage: {settings}`, and for two steps of one name."""
-    steps: list[Step] = []
+    """The steps in the order they are done, those of rounds once for each.
+
+    Raises: UserError for a step that is not `- stage: {settings}`, for two steps of one name, and for rounds that cannot be done.
+    """
+    found: list[Step] = []
+    written: list[str] = []
     for number, item in enumerate(pipeline.steps):
-        step = _parse_step(item, pipeline, f"{where}: steps[{number}]", where)
-        if any(other.name == step.name for other in steps):
-            raise UserError(f"{step.where}: two steps are named '{step.name}'; give one of them a `name:`.")
-        steps.append(step)
-    if not steps:
+        place = f"{where}: steps[{number}]"
+        if isinstance(item, Mapping) and ROUNDS in item and len(item) == 1:
+            place = f"{place}.{ROUNDS}"
+            rounds = parse_config(Rounds, _mapping(item[ROUNDS], place), place)
+            group = [_parse_step(inner, pipeline, f"{place}.steps[{i}]", where) for i, inner in enumerate(rounds.steps)]
+            found += _unrolled(rounds, group, written, place)
+        else:
+            group = [_parse_step(item, pipeline, place, where)]
+            found.append(replace(group[0], before=f"${written[-1]}" if written else ""))
+        for step in group:
+            if step.name in written:
+                raise UserError(f"{step.where}: two steps are named '{step.name}'; give one of them a `name:`.")
+            written.append(step.name)
+    if not found:
         raise UserError(f"{where}: steps: is empty.")
-    return steps
+    return found
+
+
+def _unrolled(rounds: Rounds, group: list[Step], outside: list[str], place: str) -> Iterator[Step]:
+    """Every step of every round, its references naming the round they mean: `$finetune` -> `$finetune@2`, or what `start` gives."""
+    names = [step.name for step in group]
+    for name, start in rounds.start.items():
+        if name not in names:
+            raise UserError(f"{place}.start: {unknown('step of the rounds', name, names)}")
+        if start.startswith("$") and (named := parse_reference(start)[0].partition("@")[0]) not in outside:
+            raise UserError(f"{place}.start.{name}: {start}: {unknown('step before the rounds', named, outside)}")
+    for number in range(1, rounds.times + 1):
+        for index, step in enumerate(group):
+
+            def meant(text: str, number: int = number, index: int = index) -> str:
+                name, rest = parse_reference(text)
+                if name not in names:
+                    if "@" not in name and name not in outside:
+                        raise UserError(f"{group[index].where}: {text}: {unknown('step', name, [*outside, *names])}")
+                    return text
+                if names.index(name) < index:
+                    return f"${name}@{number}{rest}"
+                if number > 1:
+                    return f"${name}@{number - 1}{rest}"
+                if name not in rounds.start:
+                    reader = f"{group[index].name} reads ${name} of the round before, and the first has none"
+                    raise UserError(f"{place}.start.{name}: is required ({reader}): a path, a hub id, or a $step before the rounds.")
+                return rounds.start[name] + rest
+
+            before = f"${names[index - 1]}@{number}" if index else f"${outside[-1]}" if outside else ""
+            settings, matrix = _with_references(step.settings, meant), _with_references(_with_labels(step.matrix), meant)
+            yield replace(step, settings=settings, matrix=matrix, round=number, before=before)
+
+
+def _with_references(value: Any, meant: Callable[[str], str]) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _with_references(inner, meant) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_with_references(inner, meant) for inner in value]
+    return meant(value) if isinstance(value, str) and value.startswith("$") else value
+
+
+def _with_labels(matrix: Mapping[str, Any]) -> dict[str, Any]:
+    """Lists of values as label: value, so that a reference is labelled as it was written, the same in every round."""
+    return {
+        axis: {label_of(value): value for value in values}
+        if isinstance(values, list) and len({label_of(value) for value in values}) == len(values)
+        else values
+        for axis, values in matrix.items()
+    }
+
+
+def label_of(value: Any) -> str:
+    """What names a value of a matrix: `facebook/opt-125m` -> `opt-125m`."""
+    return str(value).strip("$/").rsplit("/", 1)[-1]
+
+
+def parse_reference(text: str) -> tuple[str, str]:
+    """`$prepare/CREAK.jsonl` -> (`prepare`, `/CREAK.jsonl`)"""
+    name, slash, rest = text[1:].partition("/")
+    return name, slash + rest
 
 
 def _parse_step(item: Any, pipeline: Pipeline, place: str, where: str) -> Step:
@@ -88,7 +180,14 @@ def _parse_step(item: Any, pipeline: Pipeline, place: str, where: str) -> Step:
     given = {} if given is None else given
     if not isinstance(given, Mapping):
         raise UserError(f"{place}.{stage}: expected settings as `key: value`, found {given!r}.")
+    if stage == ROUNDS:
+        raise UserError(f"{place}.{ROUNDS}: rounds cannot stand inside rounds.")
     name = str(given.get("name", stage))
+    if re.search(r"[$@/]", name) or re.fullmatch(r"round-\d+", name):
+        raise UserError(f"{place}.{stage}.name: '{name}' cannot name a step (no $, @ or /, and not round-1, round-2, ...).")
+    matrix = _mapping(given.get("matrix", {}), f"{where}: {name}.matrix")
+    if "round" in matrix:
+        raise UserError(f"{where}: {name}.matrix.round: rounds give their jobs this label; call the axis something else.")
     shards = given.get("shards", 1)
     if not isinstance(shards, int) or isinstance(shards, bool) or shards < 1:
         raise UserError(f"{where}: {name}.shards: expected a whole number from 1, found {shards!r}.")
@@ -96,7 +195,7 @@ def _parse_step(item: Any, pipeline: Pipeline, place: str, where: str) -> Step:
         name=name,
         stage=str(stage),
         settings={key: value for key, value in given.items() if key not in ABOUT_THE_STEP},
-        matrix=_mapping(given.get("matrix", {}), f"{where}: {name}.matrix"),
+        matrix=matrix,
         shards=shards,
         slurm={**pipeline.slurm, **_mapping(given.get("slurm", {}), f"{where}: {name}.slurm")},
         where=f"{where}: {name}",
@@ -114,10 +213,18 @@ def _assign(values: dict[str, Any], assignment: str) -> None:
     if len(path) == 1 or path[0] == "slurm":
         assign(values, path, value)
         return
-    items = [item for item in values.get("steps") or [] if isinstance(item, dict)]
-    named = {str((given or {}).get("name", stage)): (item, stage) for item in items for stage, given in item.items()}
+    groups = [item for item in values.get("steps") or [] if isinstance(item, dict) and ROUNDS in item]
+    if path[0] == ROUNDS and len(groups) > 1:
+        raise UserError(f"--set {assignment}: the file has {len(groups)} groups of rounds; change the one you mean there.")
+    inside = [item for group in groups if isinstance(group[ROUNDS], dict) for item in group[ROUNDS].get("steps") or []]
+    items = [item for item in [*(values.get("steps") or []), *inside] if isinstance(item, dict)]
+    named = {_name(stage, given): (item, stage) for item in items for stage, given in item.items()}
     if path[0] not in named:
         raise unknown("step", path[0], named)
     item, stage = named[path[0]]
     item[stage] = dict(item[stage] or {})
     assign(item[stage], path[1:], value)
+
+
+def _name(stage: str, given: Any) -> str:
+    return str(given.get("name", stage)) if isinstance(given, Mapping) else str(stage)

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_origin
@@ -10,7 +10,7 @@ from typing import Any, Literal, get_origin
 from teacherlm.catalog import find
 from teacherlm.errors import UserError, unknown
 from teacherlm.parsing import parse_config
-from teacherlm.pipeline import Pipeline, Step, steps_of
+from teacherlm.pipeline import Pipeline, Step, label_of, parse_reference, steps_of
 from teacherlm.stage import Stage, StageConfig
 from teacherlm.store.files import shard_place
 from teacherlm.store.fingerprint import Content, content_on_disk, digest, fingerprint
@@ -24,7 +24,7 @@ class Job:
     step: str
     stage: str
     entry: Mapping[str, str]
-    """Matrix labels: {"student": "1b3", "train_on": "cot_tail", "seed": "0"}."""
+    """Matrix labels: {"student": "1b3", "train_on": "cot_tail", "seed": "0"}; in rounds, and for what reads one, {"round": "1"} too."""
     config: StageConfig
     output: Path
     place: Path
@@ -34,10 +34,17 @@ class Job:
     fingerprint: str
     """Of what is asked for, never of what came out."""
     slurm: Mapping[str, Any]
+    round: int = 0
+    """From 1; 0 outside rounds."""
+
+    @property
+    def title(self) -> str:
+        """`enhance`, in rounds `round-2/enhance`: the folder of the step's jobs."""
+        return title(self.step, self.round)
 
     @property
     def label(self) -> str:
-        return "/".join(filter(None, (self.step, "-".join(self.entry.values()), self.place.name if self.place != self.output else "")))
+        return "/".join(filter(None, (self.title, folder(self.entry, self.round), self.place.name if self.is_shard else "")))
 
     @property
     def is_shard(self) -> bool:
@@ -50,6 +57,16 @@ class Job:
             return "done" if manifest.fingerprint == self.fingerprint else "changed"
         begun = begun_fingerprint(self.place)
         return "missing" if begun is None else "begun" if begun == self.fingerprint else "changed"
+
+
+def title(step: str, round_number: int) -> str:
+    return f"round-{round_number}/{step}" if round_number else step
+
+
+def folder(entry: Mapping[str, str], round_number: int) -> str:
+    """Of a job within its step; a job that stands in a round's folder does not name it again."""
+    labels = {axis: label if axis != "round" else "" if round_number else f"round-{label}" for axis, label in entry.items()}
+    return "-".join(filter(None, labels.values()))
 
 
 @dataclass(frozen=True)
@@ -74,7 +91,11 @@ def plan(pipeline: Pipeline, where: str) -> list[Job]:
     for step in steps_of(pipeline, where):
         made = _Planner(pipeline, step, ends, find("stages", step.stage)).jobs()
         jobs += made
-        ends[step.name] = [job for job in made if not job.is_shard]
+        whole = [job for job in made if not job.is_shard]
+        if step.round:
+            ends[f"{step.name}@{step.round}"] = whole
+            ends[f"{step.name}@all"] = [*ends.get(f"{step.name}@all", []), *whole]
+        ends[step.name] = whole  # after rounds: the last one's
     return jobs
 
 
@@ -95,7 +116,7 @@ class _Planner:
     def jobs(self) -> list[Job]:
         made: list[Job] = []
         for entry, settings, slurm in self._choices(self._with_defaults()):
-            output = self.pipeline.run_dir / self.step.name / "-".join(entry.values())
+            output = self.pipeline.run_dir / title(self.step.name, self.step.round) / folder(entry, self.step.round)
             if any(job.output == output for job in made):
                 raise UserError(f"{self.step.where}.matrix: two choices are both labelled '{output.name}'; give them labels.")
             made += self._build(entry, settings, slurm, output)
@@ -105,9 +126,9 @@ class _Planner:
         """The step's settings, with `input` from the step before and `seed` from the top of the file."""
         settings, given = dict(self.step.settings), {*self.step.settings, *self.step.matrix}
         if "input" in self.fields and "input" not in given:
-            if not self.ends:
+            if not self.step.before:
                 raise UserError(f"{self.step.where}.input: is required (there is no step before).")
-            settings["input"] = f"${list(self.ends)[-1]}"
+            settings["input"] = self.step.before
         if self._gathers("input") and "input" in settings and not isinstance(settings["input"], list):
             settings["input"] = [settings["input"]]
         if "seed" in self.fields and "seed" not in given and self.pipeline.seed is not None:
@@ -123,15 +144,26 @@ class _Planner:
     def _choices(self, settings: dict[str, Any]) -> Iterator[tuple[dict[str, str], dict[str, Any], dict[str, Any]]]:
         """(entry, settings, slurm) for each element of the product of the axes.
 
-        A `$step` in a scalar place is an axis over that step's jobs, when it has several.
+        A `$step` in a scalar place is an axis over that step's jobs, when it has several. Where two have an axis in common (seeds that
+        go on from the seeds of the round before), equal labels belong together.
         """
         references = dict.fromkeys(name for name, _ in _scalar_references(settings))
-        steps = [[(job.entry, name, job) for job in self._jobs_of(name)] for name in references]
-        axes = [
-            [({axis: label}, axis, value) for label, value in self._labelled(axis, values)] for axis, values in self.step.matrix.items()
+        parts: list[list[tuple[Mapping[str, str], str, Any]]] = [
+            [(self._labels_of(job), name, job) for job in self._jobs_of(name)] for name in references
         ]
-        for combination in itertools.product(*steps, *axes):
-            entry: dict[str, str] = {}
+        for axis, values in self.step.matrix.items():
+            parts.append([({axis: label}, axis, value) for label, value in self._labelled(axis, values)])
+        several = [len(part) > 1 for part in parts]
+        fitting = [
+            combination
+            for combination in itertools.product(*parts)
+            if not _disagree(labels for (labels, _, _), is_axis in zip(combination, several, strict=True) if is_axis)
+        ]
+        if not fitting:
+            named = ", ".join([*(f"${name}" for name in references), *(f"matrix.{axis}" for axis in self.step.matrix)])
+            raise UserError(f"{self.step.where}: {named} have an axis in common, and no label of it.")
+        for combination in fitting:
+            entry = {"round": str(self.step.round)} if self.step.round else {}
             chosen, slurm, jobs = dict(settings), dict(self.step.slurm), {}
             for labels, axis, value in combination:
                 entry |= labels
@@ -141,6 +173,10 @@ class _Planner:
                     slurm |= self._apply(chosen, axis, value)
             yield entry, self._settle(chosen, jobs), slurm
 
+    def _labels_of(self, job: Job) -> Mapping[str, str]:
+        """What a job hands on; in rounds not its round: the job that reads it has its own."""
+        return {axis: label for axis, label in job.entry.items() if axis != "round"} if self.step.round else job.entry
+
     def _settle(self, value: Any, chosen: Mapping[str, Job]) -> Any:
         """References -> jobs: a scalar takes its axis' choice, a list takes all of the step's jobs."""
         if isinstance(value, Mapping):
@@ -149,14 +185,14 @@ class _Planner:
             return [one for inner in value for one in self._spliced(inner, chosen)]
         if not isinstance(value, str) or not value.startswith("$"):
             return value
-        name, rest = _parse_reference(value)
+        name, rest = parse_reference(value)
         if name not in chosen and len(self._jobs_of(name)) > 1:
             raise UserError(f"{self.step.where}: {value}: that step has several jobs; name it outside the matrix, or in a list.")
         return _Reference(chosen.get(name) or self._jobs_of(name)[0], rest)
 
     def _spliced(self, value: Any, chosen: Mapping[str, Job]) -> list[Any]:
         if isinstance(value, str) and value.startswith("$"):
-            name, rest = _parse_reference(value)
+            name, rest = parse_reference(value)
             return [_Reference(job, rest) for job in self._jobs_of(name)]
         return [self._settle(value, chosen)]
 
@@ -176,7 +212,7 @@ class _Planner:
     def _labelled(self, axis: str, values: Any) -> list[tuple[str, Any]]:
         if not isinstance(values, (list, Mapping)) or not values:
             raise UserError(f"{self.step.where}.matrix.{axis}: expected a list of values or label: settings, found {values!r}.")
-        pairs = values.items() if isinstance(values, Mapping) else [(str(v).strip("$/").rsplit("/", 1)[-1], v) for v in values]
+        pairs = values.items() if isinstance(values, Mapping) else [(label_of(v), v) for v in values]
         return [(re.sub(r"[^\w.+=]+", "_", str(label)), value) for label, value in pairs]
 
     def _jobs_of(self, name: str) -> list[Job]:
@@ -191,7 +227,7 @@ class _Planner:
         mark = fingerprint(
             self.step.stage, self.stage, config, _content_planned({str(job.output): job.fingerprint for job in needs.values()})
         )
-        whole = Job(self.step.name, self.step.stage, entry, config, output, output, tuple(needs), mark, slurm)
+        whole = Job(self.step.name, self.step.stage, entry, config, output, output, tuple(needs), mark, slurm, self.step.round)
         shards = [self._shard(whole, f"{i}/{self.step.shards}") for i in range(self.step.shards) if self.step.shards > 1]
         return [*shards, replace(whole, needs=tuple(shard.place for shard in shards) or whole.needs)]
 
@@ -213,18 +249,19 @@ def _content_planned(planned: Mapping[str, str]) -> Content:
     return content
 
 
+def _disagree(labelled: Iterable[Mapping[str, str]]) -> bool:
+    """Whether two of them give one axis different labels."""
+    seen: dict[str, str] = {}
+    return any(seen.setdefault(axis, label) != label for labels in labelled for axis, label in labels.items())
+
+
 def _scalar_references(value: Any) -> Iterator[tuple[str, str]]:
     """(step, rest) of every `$step/rest` outside lists."""
     if isinstance(value, Mapping):
         for inner in value.values():
             yield from _scalar_references(inner)
     elif isinstance(value, str) and value.startswith("$"):
-        yield _parse_reference(value)
-
-
-def _parse_reference(text: str) -> tuple[str, str]:
-    name, slash, rest = text[1:].partition("/")
-    return name, slash + rest
+        yield parse_reference(value)
 
 
 def _paths(value: Any, needs: dict[Path, Job]) -> Any:

@@ -49,11 +49,16 @@ def run_pipeline(
 
 
 def _chosen(open_jobs: list[tuple[Job, State]], jobs: list[Job], only: list[str]) -> list[tuple[Job, State]]:
-    steps = list(dict.fromkeys(job.step for job in jobs))
+    """Those of the steps named, in all rounds (`enhance`), in one (`round-2/enhance`), or of a whole round (`round-2`)."""
+    known = dict.fromkeys(name for job in jobs for name in _names(job))
     for name in only:
-        if name not in steps:
-            raise unknown("step", name, steps)
-    return [(job, state) for job, state in open_jobs if not only or job.step in only]
+        if name not in known:
+            raise unknown("step", name, known)
+    return [(job, state) for job, state in open_jobs if not only or _names(job) & set(only)]
+
+
+def _names(job: Job) -> set[str]:
+    return {job.step, job.title, *([f"round-{job.round}"] if job.round else [])}
 
 
 def _announce(jobs: list[Job], open_jobs: list[tuple[Job, State]]) -> None:
@@ -61,5 +66,12 @@ def _announce(jobs: list[Job], open_jobs: list[tuple[Job, State]]) -> None:
         say(f"Nothing to do: all {len(jobs)} jobs are done.")
         return
     say(f"{len(jobs)} jobs, {len(open_jobs)} to do:")
+    titles = {job.place: job.title for job in jobs}
+    last = max(job.round for job in jobs)
+    heard = 0
     for job, state in open_jobs:
-        say(f"  {job.label}: {WHY[state]}")
+        if job.round not in (0, heard):
+            say(f"  round {job.round} of {last}:")
+        heard = job.round
+        reads = ", ".join(dict.fromkeys(titles[place] for place in job.needs)) if job.round else ""
+        say(f"{'    ' if job.round else '  '}{job.label}: {WHY[state]}{f' (reads {reads})' if reads else ''}")

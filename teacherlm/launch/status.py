@@ -17,6 +17,7 @@ from teacherlm.store.manifest import read_manifest
 @dataclass(frozen=True)
 class StepStatus:
     step: str
+    """`enhance`; in rounds `round-2/enhance`."""
     jobs: int
     done: int
     running: int
@@ -41,8 +42,8 @@ def read_status(run_dir: Path) -> tuple[list[StepStatus], dict[str, str]]:
     use_plugins(pipeline.plugins)
     jobs = plan(pipeline, str(path))
     failures, at_work = read_failures(run_dir), is_held(run_dir)
-    steps = dict.fromkeys(job.step for job in jobs)
-    found = [_of_step([job for job in jobs if job.step == step], failures, at_work) for step in steps]
+    steps = dict.fromkeys(job.title for job in jobs)
+    found = [_of_step([job for job in jobs if job.title == step], failures, at_work) for step in steps]
     return found, {label: failure.message for label, failure in failures.items()}
 
 
@@ -50,7 +51,7 @@ def _of_step(jobs: list[Job], failures: dict[str, Failure], at_work: bool) -> St
     kinds = [_kind(job, failures, at_work) for job in jobs]
     manifests = [read_manifest(job.place) for job, kind in zip(jobs, kinds, strict=True) if kind == "done"]
     return StepStatus(
-        step=jobs[0].step,
+        step=jobs[0].title,
         jobs=len(jobs),
         done=kinds.count("done"),
         running=kinds.count("running"),
