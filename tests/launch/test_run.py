@@ -146,3 +146,50 @@ def test_the_exit_code_tells_what_the_user_can_mend_from_a_bug(tmp_path: Path, a
     (tmp_path / "p.yaml").write_text(yaml.safe_dump({"run_dir": str(tmp_path / "run"), "steps": steps}, sort_keys=False))
     command = [sys.executable, "-m", "teacherlm.cli", "run", str(tmp_path / "p.yaml"), "--plugins", str(PLUGINS)]
     assert subprocess.run(command, capture_output=True, timeout=60).returncode == code
+
+
+ROUNDS = [
+    {"number": {"value": 1}},
+    {"rounds": {"times": 2, "start": {"tune": "$number"}, "steps": [{"add": {"input": "$tune"}}, {"add": {"name": "tune", "amount": 10}}]}},
+    {"total": {"input": "$tune@all"}},
+]
+
+
+def test_rounds_run_one_after_another_and_raising_their_number_does_only_the_new_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, steps=ROUNDS) == {}
+    assert (tmp_path / "run/round-2/tune/number.txt").read_text() == "23"
+    assert (tmp_path / "run/total/number.txt").read_text() == "35"
+    manifest = read_manifest(tmp_path / "run/round-2/add")
+    assert manifest is not None
+    assert manifest.entry == {"round": "2"}
+    status, _ = read_status(tmp_path / "run")
+    assert [(row.step, row.done) for row in status][1:4] == [("round-1/add", 1), ("round-1/tune", 1), ("round-2/add", 1)]
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").glob("round-[12]/*/manifest.json")}
+    capsys.readouterr()
+    assert run(tmp_path, "rounds.times=3", steps=ROUNDS) == {}
+    assert capsys.readouterr().err.splitlines()[:5] == [
+        "8 jobs, 3 to do:",
+        "  round 3 of 3:",
+        "    round-3/add: not there yet (reads round-2/tune)",
+        "    round-3/tune: not there yet (reads round-3/add)",
+        "  total: its settings or inputs have changed",
+    ]
+    assert (tmp_path / "run/total/number.txt").read_text() == "69"
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+
+
+@pytest.mark.parametrize(("only", "done"), [("tune", []), ("add", ["round-1/add"]), ("round-1", ["round-1/add", "round-1/tune"])])
+def test_only_a_step_of_all_rounds_or_a_whole_round(tmp_path: Path, only: str, done: list[str]) -> None:
+    run(tmp_path, steps=ROUNDS, only=["number"])
+    run(tmp_path, steps=ROUNDS, only=[only])
+    folders = [path.parent for path in sorted((tmp_path / "run").glob("round-*/*/manifest.json"))]
+    assert [str(path.relative_to(tmp_path / "run")) for path in folders] == done
+
+
+def test_only_one_step_of_one_round(tmp_path: Path) -> None:
+    run(tmp_path, steps=ROUNDS)
+    run(tmp_path, "tune.amount=20", steps=ROUNDS, only=["round-1/tune"])
+    assert (tmp_path / "run/round-1/tune/number.txt").read_text() == "22"
+    assert (tmp_path / "run/round-2/add/number.txt").read_text() == "13"
