@@ -1,17 +1,24 @@
-"""A batch of rows written token by token: rows that are done leave at once, and rows that do not fit any more are set aside."""
+"""Rows written token by token: those that are done leave, others join where there is room; out of memory makes the batch smaller."""
 
-import inspect
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
-from transformers import DynamicCache, EncoderDecoderCache
-from transformers.modeling_outputs import BaseModelOutput
 
+from teacherlm import interrupt
+from teacherlm.engines.bodies.batches import CausalBatch, CausalModel, Seq2SeqBatch, Seq2SeqModel
+from teacherlm.engines.bodies.memory import Room, run_out_of_memory
+from teacherlm.engines.bodies.prefixes import find_groups
 from teacherlm.engines.bodies.sampling import choose
 from teacherlm.errors import UserError
 from teacherlm.records import Request
+
+EXPECTED_TOKENS = 256
+"""What a row is thought to write when room is counted; most rationales end long before their limit."""
+TURNOVER = 8
+"""Rows change when at least one in this many would: each change moves all that is held."""
 
 
 @dataclass(eq=False)
@@ -24,78 +31,158 @@ class Row:
     budget: int
     """Tokens it may write."""
     seed: int
+    group: int = 0
+    """Rows of one group begin alike."""
     written: list[int] = field(default_factory=list)
-    finish: Literal["stop", "length"] | None = None
+    finish: Literal["stop", "length", "error"] | None = None
+    error: str = ""
 
     @property
-    def length(self) -> int:
-        return len(self.prompt) + len(self.written)
+    def line(self) -> list[int]:
+        return self.prompt + self.written
+
+    def expected(self, whole: bool) -> int:
+        """Tokens it will hold; `whole`: all that it may write."""
+        return len(self.prompt) + (self.budget if whole else min(self.budget, max(EXPECTED_TOKENS, 2 * len(self.written))))
 
 
-class CausalBatch:
-    """The state of a decoder-only model that reads several rows, left-padded."""
-
-    def __init__(self, model: Any, rows: list[Row], pad: int) -> None:
-        self.model = model
-        self.ids, self.mask = _padded([row.prompt + row.written for row in rows], pad, model.device)
-        self.cache: Any = DynamicCache(config=model.config)
-        accepted = inspect.signature(model.forward).parameters
-        self.counts_positions = "position_ids" in accepted
-        self.options = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
-
-    def logits(self) -> torch.Tensor:
-        """Scores of every row's next token, [rows, vocabulary]."""
-        given: dict[str, Any] = dict(self.options)
-        if self.counts_positions:
-            given["position_ids"] = (self.mask.cumsum(-1) - 1).clamp_min(0)[:, -self.ids.shape[1] :]
-        out = self.model(input_ids=self.ids, attention_mask=self.mask, past_key_values=self.cache, use_cache=True, **given)
-        scores: torch.Tensor = out.logits[:, -1]
-        return scores
-
-    def extend(self, tokens: torch.Tensor) -> None:
-        """tokens: [rows]."""
-        self.ids = tokens[:, None]
-        self.mask = torch.cat([self.mask, self.mask.new_ones(len(tokens), 1)], dim=1)
-
-    def keep(self, indices: torch.Tensor) -> None:
-        """The other rows leave."""
-        self.cache.batch_select_indices(indices)
-        self.ids, self.mask = self.ids[indices], self.mask[indices]
+def in_order(rows: list[Row]) -> Iterator[Row]:
+    """Rows that begin alike side by side, the longest first: what does not fit into memory shows at once."""
+    groups = [[rows[index] for index in group.rows] for group in find_groups([row.line for row in rows])]
+    for group in groups:
+        group.sort(key=lambda row: -len(row.line))
+    groups.sort(key=lambda group: -len(group[0].line))
+    for number, group in enumerate(groups):
+        for row in group:
+            row.group = number
+            yield row
 
 
-class Seq2SeqBatch:
-    """The state of an encoder-decoder: the encoder reads the prompts once, right-padded; every row's decoder starts at nothing."""
+class Writing:
+    """Rows of one sampling on their way through a model."""
 
-    def __init__(self, model: Any, rows: list[Row], pad: int) -> None:
-        self.model = model
-        ids, self.mask = _padded([row.prompt for row in rows], pad, model.device, left=False)
-        self.encoded = model.get_encoder()(input_ids=ids, attention_mask=self.mask).last_hidden_state
-        self.ids = ids.new_full((len(rows), 1), model.config.decoder_start_token_id)
-        self.cache: Any = EncoderDecoderCache(DynamicCache(config=model.config), DynamicCache(config=model.config))
+    def __init__(self, model: CausalModel | Seq2SeqModel, rows: Iterable[Row], room: Room, ended: Callable[[Row, int], bool]) -> None:
+        """`ended` adds a token to a row and says whether the text is complete with it."""
+        self.model, self.room, self.ended = model, room, ended
+        self.waiting = deque(rows)
+        self.entering: list[Row] = []
+        self.batch: CausalBatch | Seq2SeqBatch | None = None
+        self.rows: list[Row | None] = []
+        """Of the batch; None: is done, and leaves when it is worth it."""
+        self.done: list[Row] = []
+        self.whole = isinstance(model, Seq2SeqModel)
 
-    def logits(self) -> torch.Tensor:
-        encoded = BaseModelOutput(last_hidden_state=self.encoded)
-        given = {"encoder_outputs": encoded, "attention_mask": self.mask, "decoder_input_ids": self.ids}
-        scores: torch.Tensor = self.model(**given, past_key_values=self.cache, use_cache=True).logits[:, -1]
-        return scores
+    def write(self) -> Iterator[Row]:
+        """The rows as they are done, `written` and `finish` set. Begins nothing new once `interrupt.wanted()`."""
+        while self.batch or (self.waiting and not interrupt.wanted()):
+            with torch.inference_mode():  # entered for each step: whoever consumes the rows must not run inside it
+                failure = run_out_of_memory(self._advance)
+            if failure:
+                self._go_back(failure)
+            done, self.done = self.done, []
+            yield from done
 
-    def extend(self, tokens: torch.Tensor) -> None:
-        self.ids = tokens[:, None]
+    def _advance(self) -> None:
+        self.entering = self._take()
+        if self.entering:
+            lines = [row.line for row in self.entering]
+            for part in self.model.parts(lines):
+                fresh = self.model.begin([lines[index] for index in part])
+                slots = self._choose(fresh, [self.entering[index] for index in part])
+                self._join(fresh, slots)
+            self.entering = []
+        self._leave()
+        if self.batch:
+            self.batch.step()
+            self.rows = self._choose(self.batch, self.rows)
 
-    def keep(self, indices: torch.Tensor) -> None:
-        self.cache.batch_select_indices(indices)
-        self.ids, self.mask, self.encoded = self.ids[indices], self.mask[indices], self.encoded[indices]
+    def _choose(self, batch: CausalBatch | Seq2SeqBatch, rows: Iterable[Row | None]) -> list[Row | None]:
+        """Every row's next token; returns the rows, None for those that are done with it."""
+        slots = list(rows)
+        sampling = next(row for row in slots if row).request.sampling
+        seeds = positions = torch.empty(0)
+        if sampling.temperature:
+            device = batch.scores.device
+            seeds = torch.tensor([row.seed if row else 0 for row in slots], device=device)
+            positions = torch.tensor([len(row.written) if row else 0 for row in slots], device=device)
+        tokens = choose(_numbers(batch.scores), sampling, seeds, positions)
+        for index, (row, token) in enumerate(zip(slots, tokens.tolist(), strict=True)):
+            if row is None:
+                continue
+            if self.ended(row, token):
+                row.finish = "stop"
+            elif len(row.written) >= row.budget:
+                row.finish = "length"
+            else:
+                continue
+            self.done.append(row)
+            slots[index] = None
+        batch.extend(tokens)
+        return slots
 
+    def _take(self) -> list[Row]:
+        """Those of the waiting that enter now."""
+        if not self.waiting or interrupt.wanted():
+            return []
+        active = [row for row in self.rows if row]
+        if active and not (self.batch and self.batch.joinable):
+            return []
+        count = self._fitting(active)
+        if count < min(len(active) // TURNOVER, len(self.waiting)):
+            return []
+        return [self.waiting.popleft() for _ in range(count)]
 
-def _padded(lines: list[list[int]], pad: int, device: torch.device, left: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
-    """(token ids, attention mask), both [rows, longest]."""
-    longest = max(map(len, lines))
-    ids, mask = [], []
-    for line in lines:
-        fill, ones = [pad] * (longest - len(line)), [1] * len(line)
-        ids.append(fill + line if left else line + fill)
-        mask.append([0] * len(fill) + ones if left else ones + [0] * len(fill))
-    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+    def _fitting(self, active: list[Row]) -> int:
+        """How many of the waiting have room beside the active; at least one in all."""
+        needed = max((row.expected(self.whole) for row in active), default=0)
+        count = begins = 0
+        for row in self.waiting:
+            rows = len(active) + count
+            needed = max(needed, row.expected(self.whole))
+            if rows and not self.room.fits(rows + 1, needed):
+                return begins if begins and row.group == self.waiting[count - 1].group else count  # groups are not torn if they can help it
+            if count and row.group != self.waiting[count - 1].group:
+                begins = count
+            count += 1
+        return count
+
+    def _join(self, fresh: Any, slots: list[Row | None]) -> None:
+        if not any(slots):
+            return
+        active = [index for index, row in enumerate(self.rows) if row]
+        if self.batch and active:
+            self.batch.keep(active, fresh)
+            self.rows = [self.rows[index] for index in active] + slots
+        else:
+            self.batch, self.rows = fresh, slots
+
+    def _leave(self) -> None:
+        """Drops rows that are done, and rows beyond the room: these are continued later."""
+        staying = [index for index, row in enumerate(self.rows) if row]
+        if not staying:
+            self.batch, self.rows = None, []
+            return
+        if not self.whole and len(staying) > 1:
+            longest = max(len(row.prompt) + len(row.written) for row in self.rows if row)
+            if longest * len(staying) > self.room.tokens:
+                half = (len(staying) + 1) // 2
+                self.waiting.extendleft(row for index in staying[half:] if (row := self.rows[index]))
+                staying = staying[:half]
+        if self.batch and len(self.rows) - len(staying) >= max(1, len(self.rows) // TURNOVER):
+            self.batch.keep(staying)
+            self.rows = [self.rows[index] for index in staying]
+
+    def _go_back(self, failure: str) -> None:
+        """All rows in hand wait again, for a smaller batch; a row that was alone is given up."""
+        rows = [row for row in (*self.rows, *self.entering) if row and not row.finish]
+        rows = list(dict.fromkeys(rows))
+        self.batch, self.rows, self.entering = None, [], []
+        if len(rows) == 1:
+            rows[0].finish, rows[0].error = "error", f"out of memory: {failure}"
+            self.done.append(rows[0])
+            return
+        self.room.shrink(len(rows) * max((row.expected(self.whole) for row in rows), default=0))
+        self.waiting.extendleft(reversed(rows))
 
 
 def _numbers(logits: torch.Tensor) -> torch.Tensor:
@@ -103,39 +190,3 @@ def _numbers(logits: torch.Tensor) -> torch.Tensor:
     if bool(logits.amax(-1).isnan().any()):
         raise UserError(f"the model's scores are not numbers (NaN in {logits.dtype}): choose another dtype, such as bfloat16 or float32.")
     return logits
-
-
-def decode(
-    batch: CausalBatch | Seq2SeqBatch, rows: list[Row], room: int, set_aside: list[Row], ended: Callable[[Row, int], bool]
-) -> Iterator[Row]:
-    """Yields the rows as they are done, `written` and `finish` set.
-
-    `room` is how many tokens may be held: beyond it half of the rows go to `set_aside`, to be continued in a later batch.
-    `ended` adds a token to a row and says whether the text is complete with it. All rows share one sampling.
-    """
-    seeds = torch.tensor([row.seed for row in rows], device=batch.mask.device)
-    while rows:
-        positions = torch.tensor([len(row.written) for row in rows], device=seeds.device)
-        tokens = choose(_numbers(batch.logits()), rows[0].request.sampling, seeds, positions)
-        staying = []
-        for index, (row, token) in enumerate(zip(rows, tokens.tolist(), strict=True)):
-            if ended(row, token):
-                row.finish = "stop"
-            elif len(row.written) >= row.budget:
-                row.finish = "length"
-            else:
-                staying.append(index)
-        held = len(staying) * (int(batch.mask.shape[1]) + 1)
-        if isinstance(batch, CausalBatch) and held > room and len(staying) > 1:
-            half = (len(staying) + 1) // 2
-            set_aside += [rows[index] for index in staying[half:]]
-            staying = staying[:half]
-        batch.extend(tokens)
-        done = [row for row in rows if row.finish]
-        if len(staying) < len(rows):
-            rows = [rows[index] for index in staying]
-            if rows:
-                indices = torch.tensor(staying, device=seeds.device)
-                batch.keep(indices)
-                seeds = seeds[indices]
-        yield from done

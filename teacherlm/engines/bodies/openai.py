@@ -7,8 +7,10 @@ that draws from a single generator (`transformers serve`) does not even try.
 Known servers:
 - vLLM fills in what a request leaves open from the model's generation_config.json (top_k, repetition_penalty): start it with
   `--generation-config vllm`, or say it in `extra`.
-- `transformers serve` samples only where the model's generation_config has do_sample, whatever the temperature; refuses parameters
-  it does not know (top_k); leaves the stop string in the text (it is cut off here); knows no context; weighs nothing.
+- `transformers serve` stays greedy at any temperature unless told `extra: {generation_config: '{"do_sample": true}'}`; refuses
+  parameters it does not know (top_k); leaves the stop string in the text (it is cut off here) and may swallow the space before it (given
+  back after the end of a sentence); knows no context, weighs nothing; a model that it cannot load, or chat without a template, is a 500.
+- Ollama and llama.cpp weigh nothing either; Ollama silently reads only the end of an overlong prompt.
 - A reasoning model's `reasoning_content` is no part of the text.
 """
 

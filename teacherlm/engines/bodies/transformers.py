@@ -1,4 +1,4 @@
-"""The transformers engine: length-sorted batches under a token budget, which their finished rows leave.
+"""The transformers engine: length-sorted batches under a token budget, which finished rows leave and waiting ones join.
 
 Prompts are encoded as the tokenizer does by default (with the special tokens that it adds by itself, such as a BOS), for teachers
 and students alike. Of the model's generation_config only the end tokens count, so that a request says all about its sampling.
@@ -9,17 +9,16 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any
 
-import torch
-
-from teacherlm.engines.bodies.decoding import CausalBatch, Row, Seq2SeqBatch, decode
+from teacherlm import interrupt
+from teacherlm.engines.bodies.batches import CausalModel, Seq2SeqModel
+from teacherlm.engines.bodies.decoding import Row, Writing, in_order
+from teacherlm.engines.bodies.memory import Room
 from teacherlm.engines.bodies.sampling import seed_of
 from teacherlm.errors import UserError
 from teacherlm.records import Completion, Load, Request, Sampling, too_long
 
 READ_AHEAD = 4096
 """Requests that are sorted by length together."""
-EXPECTED_TOKENS = 256
-"""What a row is thought to write when batches are made; most rationales end long before their limit."""
 TAIL = 8
 """Prompt tokens decoded with the continuation: some tokenizers drop a space at the start of a text."""
 
@@ -29,11 +28,11 @@ class TransformersEngine:
 
     def __init__(self, model: Any, tokenizer: Any, identity: str, load: Load | None = None) -> None:
         self.model, self.tokenizer, self.identity = model, tokenizer, identity
-        self.load = load or Load()
+        self.room = Room(load or Load())
         self.seq2seq = bool(model.config.is_encoder_decoder)
         self.context = context_of(model.config)
         self.ends = end_tokens(model, tokenizer)
-        self.pad = padding(tokenizer, identity)
+        self.reader = (Seq2SeqModel if self.seq2seq else CausalModel)(model, padding(tokenizer, identity))
         self._may_stop = lru_cache(maxsize=16)(self._find_stopping_tokens)
 
     def count_tokens(self, prompts: Sequence[str]) -> list[int]:
@@ -53,6 +52,8 @@ class TransformersEngine:
                     row = Row(key, request, prompt, self._budget(request, len(prompt)), seed_of(key))
                     by_sampling.setdefault(request.sampling, []).append(row)
             for rows in by_sampling.values():
+                if interrupt.wanted():
+                    return
                 yield from self._write(rows)
 
     def _budget(self, request: Request, prompt: int) -> int:
@@ -62,31 +63,6 @@ class TransformersEngine:
         return min(request.max_new_tokens, self.context if self.seq2seq else self.context - prompt)
 
     def _write(self, rows: list[Row]) -> Iterator[Completion]:
-        """Longest first: what does not fit into memory shows at once."""
-        was_training = self.model.training
-        self.model.eval()
-        try:
-            while rows:
-                rows.sort(key=lambda row: -row.length)
-                count = self._fitting(rows)
-                batch, rows = rows[:count], rows[count:]
-                for row in self._decode(batch, rows):
-                    yield self._completion(row)
-        finally:
-            self.model.train(was_training)
-
-    def _fitting(self, rows: list[Row]) -> int:
-        """How many of the rows, longest first, make the next batch; at least one."""
-        limit = min(self.load.rows or len(rows), len(rows))
-        needed = 0
-        for count, row in enumerate(rows[:limit]):
-            rest = row.budget - len(row.written)
-            needed = max(needed, row.length + (rest if self.seq2seq else min(rest, EXPECTED_TOKENS)))
-            if needed * (count + 1) > self.load.tokens and count:
-                return count
-        return limit
-
-    def _decode(self, rows: list[Row], set_aside: list[Row]) -> Iterator[Row]:
         may_stop = self._may_stop(rows[0].request.sampling.stop)
 
         def ended(row: Row, token: int) -> bool:
@@ -95,20 +71,18 @@ class TransformersEngine:
             row.written.append(token)
             return (may_stop is None or token in may_stop) and self._stop_at(row) is not None
 
-        steps = decode(self._batch(rows), rows, self.load.tokens, set_aside, ended)
-        while True:
-            with torch.inference_mode():  # entered for each row: whoever consumes them must not run inside it
-                row = next(steps, None)
-            if row is None:
-                return
-            yield row
-
-    @torch.inference_mode()
-    def _batch(self, rows: list[Row]) -> CausalBatch | Seq2SeqBatch:
-        return (Seq2SeqBatch if self.seq2seq else CausalBatch)(self.model, rows, self.pad)
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            for row in Writing(self.reader, in_order(rows), self.room, ended).write():
+                yield self._completion(row)
+        finally:
+            self.model.train(was_training)
 
     def _completion(self, row: Row) -> Completion:
         assert row.finish is not None
+        if row.finish == "error":
+            return Completion(row.key, "", "error", len(row.prompt), 0, row.error)
         text = self._text(row)[: self._stop_at(row)]
         return Completion(row.key, text, row.finish, len(row.prompt), len(row.written))
 

@@ -5,13 +5,16 @@ count. vLLM is always given a few more rows than it can write at once: it never 
 """
 
 import asyncio
+import logging
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from queue import SimpleQueue
+from threading import Thread, current_thread
 from typing import Any
 
 from vllm import AsyncLLMEngine, RequestOutput, SamplingParams, TokensPrompt
@@ -25,6 +28,9 @@ from teacherlm.records import Completion, Request, too_long
 PART = 64
 """Requests that are encoded together, and that wait at vLLM's door while it is full."""
 
+GRACE = 20.0
+"""Seconds that an engine without work has to end."""
+
 
 @dataclass(frozen=True)
 class Written:
@@ -34,12 +40,13 @@ class Written:
 
 
 class VllmEngine:
-    """Writes with an engine of vLLM that runs in `loop`, another thread's; ends it when nobody holds this object any more."""
+    """Writes with an engine of vLLM that runs in `loop`, in another thread; ends it when nobody holds this object any more."""
 
     def __init__(
         self,
         engine: AsyncLLMEngine,
         loop: asyncio.AbstractEventLoop,
+        thread: Thread,
         tokenizer: Any,
         identity: str,
         ends: Sequence[int] = (),
@@ -53,7 +60,7 @@ class VllmEngine:
         parallel = engine.vllm_config.parallel_config.data_parallel_size
         self.window = engine.vllm_config.scheduler_config.max_num_seqs * parallel + PART
         self.caches_prefixes = bool(engine.vllm_config.cache_config.enable_prefix_caching)
-        self.close = weakref.finalize(self, end_engine, engine, loop)
+        self.close = weakref.finalize(self, end_engine, engine, loop, thread)
 
     def count_tokens(self, prompts: Sequence[str]) -> list[int]:
         return [len(ids) for ids in self.encode(self.render(prompts))]
@@ -132,7 +139,8 @@ class VllmEngine:
         return prompt + list(self.tokenizer(option, add_special_tokens=False, verbose=False)["input_ids"])
 
     async def _ask(self, name: str, ids: list[int], params: SamplingParams) -> RequestOutput:
-        async for output in self.engine.generate(TokensPrompt(prompt_token_ids=ids), params, request_id=name):
+        [rendered] = self.engine.renderer.render_cmpl([TokensPrompt(prompt_token_ids=ids)])
+        async for output in self.engine.generate(rendered, params, request_id=name):
             if output.finished:
                 return output
         raise RuntimeError(f"vLLM left the request {name} without an answer")
@@ -183,7 +191,16 @@ def first_line(error: BaseException) -> str:
     return lines[0].rstrip(".") if lines else type(error).__name__
 
 
-def end_engine(engine: AsyncLLMEngine, loop: asyncio.AbstractEventLoop) -> None:
-    """Its processes hear no SIGTERM (they were started so); they have nothing in hand, and are killed at once."""
+def end_engine(engine: AsyncLLMEngine, loop: asyncio.AbstractEventLoop, thread: Thread) -> None:
+    """Its processes hear no SIGTERM (they were started so): they are told to let go of what they hold, then killed without waiting."""
+    logging.getLogger("vllm").setLevel(logging.ERROR)  # that they must be killed is no news
+
+    async def let_go() -> None:
+        await engine.engine_core.call_utility_async("shutdown")
+
+    with suppress(Exception):  # an engine that died of something has said so
+        asyncio.run_coroutine_threadsafe(let_go(), loop).result(GRACE)
     engine.shutdown(timeout=0)
     loop.call_soon_threadsafe(loop.stop)
+    if thread is not current_thread():  # the garbage collector may run there
+        thread.join(GRACE)

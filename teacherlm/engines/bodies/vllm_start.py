@@ -35,7 +35,7 @@ def start_engine(place: str, settings: VllmSettings, identity: str, load: Load) 
     if settings.chat and not tokenizer.chat_template:
         raise UserError(f"{place}: its tokenizer has no chat template; leave out chat: true, or use the model's chat version.")
     try:
-        started, loop = _start(AsyncEngineArgs(**_arguments(place, settings, config, load)))
+        started, loop, thread = _start(AsyncEngineArgs(**_arguments(place, settings, config, load)))
     except FAILURES as error:
         raise UserError(f"{place}: vLLM could not be started ({_reason(error)}).") from error
     ends = config.get_text_config().eos_token_id
@@ -43,6 +43,7 @@ def start_engine(place: str, settings: VllmSettings, identity: str, load: Load) 
     return VllmEngine(
         started,
         loop,
+        thread,
         tokenizer,
         identity,
         ends=ends if isinstance(ends, list) else [] if ends is None else [ends],
@@ -75,7 +76,7 @@ def _arguments(place: str, settings: VllmSettings, config: Any, load: Load) -> d
     return {**arguments, **({"max_num_seqs": load.rows} if load.rows else {}), **settings.engine_args}
 
 
-def _start(arguments: AsyncEngineArgs) -> tuple[AsyncLLMEngine, asyncio.AbstractEventLoop]:
+def _start(arguments: AsyncEngineArgs) -> tuple[AsyncLLMEngine, asyncio.AbstractEventLoop, threading.Thread]:
     """In a thread that hears no SIGINT and SIGTERM, as do then the processes that it starts: both come to a whole process group,
     and what is being written shall be finished. This process answers them, and ends those when it ends."""
     resource_tracker.ensure_running()  # starting it later would let the signals through again
@@ -95,8 +96,9 @@ def _start(arguments: AsyncEngineArgs) -> tuple[AsyncLLMEngine, asyncio.Abstract
         started.set_result((engine, loop))
         loop.run_forever()
 
-    threading.Thread(target=serve, name="vllm", daemon=True).start()
-    return started.result()
+    thread = threading.Thread(target=serve, name="vllm", daemon=True)
+    thread.start()
+    return (*started.result(), thread)
 
 
 def _reason(error: Exception) -> str:
