@@ -22,11 +22,11 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def served(stories260k: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Its base_url; the model's name there is the path of stories260k."""
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Its base_url; a model's name there is its path."""
     pytest.importorskip("uvicorn", reason="transformers[serving] is not installed")
     port, log = free_port(), tmp_path_factory.mktemp("served") / "log.txt"
-    words = [str(Path(sys.executable).parent / "transformers"), "serve", str(stories260k), "--host", "127.0.0.1", "--port", str(port)]
+    words = [str(Path(sys.executable).parent / "transformers"), "serve", "--host", "127.0.0.1", "--port", str(port)]
     words += ["--device", "cpu", "--dtype", "float32"]
     with log.open("wb") as out:
         server = subprocess.Popen(

@@ -15,7 +15,8 @@ from teacherlm.engines.openai import ENGINE, OpenaiSettings, identity_of
 from teacherlm.errors import UserError
 from teacherlm.parsing import parse_config
 from teacherlm.records import Completion, Load, Request, Sampling, model_name
-from teacherlm.stages.enhance import EnhanceConfig, enhance
+from teacherlm.stages.enhance import STAGE, EnhanceConfig, enhance
+from teacherlm.store.fingerprint import content_on_disk, fingerprint
 
 PROMPTS = [
     "Once upon a time there was a little girl.",
@@ -98,9 +99,43 @@ def test_chat_with_a_model_without_a_template_is_one_clear_line(served: str, sto
     )
 
 
+@pytest.fixture(scope="module")
+def chatty(stories260k: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same model with a chat template: what was said, and `Then`."""
+    folder = tmp_path_factory.mktemp("models") / "chatty"
+    folder.mkdir()
+    for path in stories260k.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    turns = "{{ bos_token }}{% for turn in messages %}{{ turn.content }} {% endfor %}{% if add_generation_prompt %}Then{% endif %}"
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "chat_template": turns}))
+    return folder
+
+
 @pytest.mark.real
 @pytest.mark.slow
-def test_what_a_real_server_cannot_do_is_one_clear_line(served: str, stories260k: Path, engine: OpenaiEngine):
+def test_chat_sends_the_system_and_the_prompt_as_turns_to_a_real_server(served: str, chatty: Path, local: TransformersEngine):
+    chat = of(base_url=served, model=str(chatty), endpoint="chat", system="This is a story.")
+    requests = [Request(prompt, 20) for prompt in PROMPTS]
+    rendered = [Request(f"This is a story. {prompt} Then", 20) for prompt in PROMPTS]
+    for one, other in zip(ask(chat, requests), ask(local, rendered), strict=True):
+        assert one.text == f" {other.text.lstrip()}"
+        assert (one.finish, one.prompt_tokens, one.tokens) == (other.finish, other.prompt_tokens, other.tokens)
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_a_real_server_samples_where_it_is_told_to(served: str, stories260k: Path):
+    """`transformers serve` takes a temperature and stays greedy unless generation_config says do_sample."""
+    told = of(base_url=served, model=str(stories260k), extra={"generation_config": '{"do_sample": true}'}, concurrency=1)
+    requests = [Request(PROMPTS[0], 20, Sampling(temperature=0.9), sample=sample) for sample in range(4)]
+    assert len({one.text for one in ask(told, requests)}) == 4
+    assert ask(told, requests) == ask(told, requests), "one at a time, the seed decides"
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_what_a_real_server_cannot_do_is_one_clear_line(engine: OpenaiEngine):
     with pytest.raises(UserError, match=r"this server cannot weigh options \(it does not echo"):
         ask(engine, [Request(PROMPTS[0], 5, options=(" yes", " no"))])
     with pytest.raises(UserError, match=r"/tokenize: the server cannot count tokens \(.*404 Not Found.*\); leave `context` out"):
@@ -108,8 +143,6 @@ def test_what_a_real_server_cannot_do_is_one_clear_line(served: str, stories260k
     requests = [Request(f"{prompt} {i}", 5, WARM) for i, prompt in enumerate(PROMPTS * 2)]
     with pytest.raises(UserError, match=r"refuses every request \(422 .*Unexpected fields in the request: \{'top_k'\}"):
         ask(engine, requests)
-    with pytest.raises(UserError, match=r"refuses every request \(400 .*requested 'other'"):
-        ask(of(base_url=served, model="other"), [Request(f"{prompt} {i}", 5) for i, prompt in enumerate(PROMPTS * 2)])
 
 
 @pytest.mark.real
@@ -173,6 +206,25 @@ def test_the_identity_holds_what_decides_the_text_and_not_where_the_server_is():
     others = [settings(), settings(endpoint="chat"), settings(endpoint="chat", system="S"), settings(extra={"a": 1}), settings(model="n")]
     assert len({identity_of(one, 0) for one in others}) == 5
     assert model_name(identity_of(settings(model="org/a@b", extra={"a": 1}), 0)) == "org/a@b"
+
+
+def test_where_the_server_is_and_how_it_is_asked_stay_out_of_the_fingerprint(tmp_path: Path):
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"cot_text": "Q"}\n')
+
+    def print_of(**values: Any) -> str:
+        teacher = {"name": "openai", "model": "m", **values}
+        config = parse_config(EnhanceConfig, {"input": source, "output": tmp_path / "out", "teacher": teacher})
+        return fingerprint("enhance", STAGE, config, content_on_disk)
+
+    same = [
+        {},
+        {"base_url": "https://x.org/v1"},
+        {"concurrency": 2, "retries": 0, "timeout": 1},
+        {"requests_per_minute": 9, "api_key_env": "K"},
+    ]
+    assert len({print_of(**values) for values in same}) == 1
+    assert len({print_of(**values) for values in ({}, {"endpoint": "chat"}, {"extra": {"a": 1}}, {"model": "n"})}) == 4
 
 
 @pytest.mark.parametrize(

@@ -218,6 +218,18 @@ def test_a_server_that_goes_away_ends_the_run_and_no_row_is_given_up():
     )
 
 
+def test_rows_left_when_the_server_goes_away_at_the_end_are_not_given_up_either():
+    server = FaultyServer(lambda body, before: written())
+    server.start(0)
+    told = []
+    with pytest.raises(UserError, match=r"the server is gone \(connection refused; \d rows? ?[a-z ]*\); \d+ answers are kept"):
+        for one in of(server.url, concurrency=2, retries=1).complete((str(i), Request(str(i), 9)) for i in range(20)):
+            told.append(one)
+            if len(told) == 16:
+                server.stop()
+    assert all(one.text == " so it is." for one in told)
+
+
 def test_a_server_that_comes_back_is_asked_on():
     server = FaultyServer(lambda body, before: written())
     server.start(0)
@@ -313,11 +325,11 @@ def test_a_wish_to_stop_does_not_wait_for_a_server_that_wants_time(stoppable: No
 def test_rates_are_kept_by_spacing():
     with FaultyServer(lambda body, before: written()) as server:
         ask(of(server.url, requests_per_minute=600), [str(number) for number in range(8)])
-        gaps = [b - a for a, b in zip(server.times, server.times[1:], strict=False)]
-        assert min(gaps) > 0.05 and 0.65 < server.times[-1] - server.times[0] < 1.5
+        came = [at - server.times[0] for at in server.times]
+        assert all(at > 0.1 * number - 0.09 for number, at in enumerate(came)) and came[-1] < 3, "the first may have come late"
     with FaultyServer(lambda body, before: written(prompt_tokens=90, completion_tokens=10)) as server:
         ask(of(server.url, tokens_per_minute=60_000, concurrency=2), [str(number) for number in range(12)])
-        assert 0.6 < server.times[-1] - server.times[0] < 2.0, "100 tokens each at 1000 a second"
+        assert 0.6 < server.times[-1] - server.times[0] < 3.0, "100 tokens each at 1000 a second"
 
 
 def test_an_overlong_text_is_cut_down_to_what_fits_and_an_overlong_prompt_is_too_long():
@@ -384,6 +396,9 @@ def test_options_are_weighed_only_where_the_server_can():
             ask(of(server.url), ["a"], options=(" yes", " no"))
         with pytest.raises(UserError, match=r"cannot weigh options through chat; use endpoint: completions"):
             ask(of(server.url, endpoint="chat"), ["a"], options=(" yes", " no"))
+    refusal = Reply(400, {"error": {"message": "Only no echo is supported"}})
+    with FaultyServer(lambda body, before: refusal) as server, pytest.raises(UserError, match=r"cannot weigh options \(400 .*Only no echo"):
+        ask(of(server.url), ["a"], options=(" yes", " no"))
 
 
 def test_prompts_are_counted_by_the_server():

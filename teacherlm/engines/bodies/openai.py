@@ -10,7 +10,7 @@ Known servers:
 - `transformers serve` stays greedy at any temperature unless told `extra: {generation_config: '{"do_sample": true}'}`; refuses
   parameters it does not know (top_k); leaves the stop string in the text (it is cut off here) and may swallow the space before it (given
   back after the end of a sentence); knows no context, weighs nothing; a model that it cannot load, or chat without a template, is a 500.
-- Ollama and llama.cpp weigh nothing either; Ollama silently reads only the end of an overlong prompt.
+- llama.cpp refuses to echo a prompt, so that it weighs nothing.
 - A reasoning model's `reasoning_content` is no part of the text.
 """
 
@@ -71,14 +71,15 @@ class OpenaiEngine:
             lost.clear()
             yield answer.completion
         if not interrupt.wanted():
+            self._judge(lost, end=True)
             yield from (one.completion for one in lost)
 
-    def _judge(self, lost: Sequence[Answer]) -> None:
-        """Raises: UserError when it makes no sense to go on."""
+    def _judge(self, lost: Sequence[Answer], end: bool = False) -> None:
+        """Raises: UserError when it makes no sense to go on, or when the rows left at the end found no server any more."""
         failures = {one.failure for one in lost}
         many = max(FAILED_ROWS, self.settings.concurrency)
         if failures == {"gone"}:
-            many, told = max(GONE_ROWS, self.settings.concurrency), "the server is gone"
+            many, told = 1 if end else max(GONE_ROWS, self.settings.concurrency), "the server is gone"
         elif failures == {"refused"}:
             many, told = REFUSED_ROWS, "the server refuses every request"
         else:
@@ -86,7 +87,8 @@ class OpenaiEngine:
         if len(lost) >= many:
             reason = lost[-1].completion.error.removeprefix(NO_ANSWER)
             kept = f"{self._answered} answers are kept, the same command goes on from there"
-            raise UserError(f"{self.server.url}: {told} ({reason}; {len(lost)} rows one after the other); {kept}.")
+            rows = f"{len(lost)} row{'s one after the other' if len(lost) > 1 else ''}"
+            raise UserError(f"{self.server.url}: {told} ({reason}; {rows}); {kept}.")
 
     async def _answer(self, clients: Clients, asked: tuple[str, Request]) -> Answer:
         key, request = asked
@@ -134,9 +136,7 @@ class OpenaiEngine:
 
         doubt = self._doubt_template(clients) if self.chat and not self._answered else None
         completion, failures = await self.server.ask(clients, self.url, body, read, doubt)
-        return (
-            replace(completion, retries=failures, error=self.server.scrub(completion.error)) if failures or completion.error else completion
-        )
+        return replace(completion, retries=failures, error=self.server.scrub(completion.error))
 
     def _doubt_template(self, clients: Clients) -> Callable[[int], Awaitable[None]]:
         """`transformers serve` answers 500 and no word of explanation where a model has no chat template."""
@@ -165,10 +165,11 @@ class OpenaiEngine:
                 echoed, failures = await self.server.ask(clients, self.url, echo_body(self.settings, request.prompt + option), _echoed)
                 retries += failures
                 told.append(echoed)
-        except (Refused, GivenUp) as error:
-            overflow = find_overflow(str(error))
-            if overflow and isinstance(error, Refused):
-                return too_long(key, overflow.prompt or 0, overflow.context or 0)
+        except Refused as error:
+            if find_overflow(str(error)):
+                return Completion(key, "", "error", error=f"{TOO_LONG}{error}", retries=retries)
+            if "echo" in str(error) or "logprobs" in str(error):
+                raise UserError(f"{self.server.url}: this server cannot weigh options ({error}).") from None
             raise
         except _CannotEcho:
             raise UserError(f"{self.server.url}: this server cannot weigh options (it does not echo logprobs of the prompt).") from None
