@@ -42,7 +42,7 @@ class CompletionDataset:
         """(place in the file, sample)."""
         for index, samples in self.data.items():
             for position, sample in enumerate(samples):
-                yield f'data "{index}"[{position}]', sample
+                yield f'data "{index}"[{position}]', {"sample_index": int(index), "completion_index": position, **sample}
 
 
 def read_completions(path: Path) -> CompletionDataset:
@@ -51,6 +51,8 @@ def read_completions(path: Path) -> CompletionDataset:
     if not is_completion_file(found):
         raise UserError(f"{path}: expected {{'metadata': {{...}}, 'data': {{'0': [...]}}}} as Fine-tune-CoT writes it.")
     for index, samples in found["data"].items():
+        if not index.isdecimal():
+            raise UserError(f'{path}: data "{index}": expected the number of a question.')
         if not isinstance(samples, list) or not all(isinstance(sample, dict) for sample in samples):
             raise UserError(f'{path}: data "{index}": expected a list of samples.')
         for position, sample in enumerate(samples):

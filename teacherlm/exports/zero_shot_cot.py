@@ -32,8 +32,9 @@ ROW = re.compile(r"(\d+)(?:st|nd|rd|th) data\s*$")
 SAMPLING = re.compile(r"\d+_th_sampling\s*$")
 STARS = re.compile(r"\*{10,}\s*$")
 SETTING = re.compile(r"\b(\w+)=('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")")
-ASKED_FOR = re.compile(r"(?:[Tt]he|[Aa]mong A through [A-Z], the) answer(?: \([^()\n]*\))? is")
-"""How every trigger of the authors ends, for a log whose head is lost."""
+THINKING = "Let's think step by step."
+ASKED_FOR = re.compile(r"(?: ?\nTherefore, )?(?:[Tt]he|[Aa]mong A through [A-Z], the) answer(?: \([^()\n]*\))? is")
+"""Every sentence of the authors' that asks for the answer, for a log whose head is lost."""
 END_OF_TEXT = "pred_before :"
 GOLD = "GT :"
 METHODS = {"zero_shot": "zs", "zero_shot_cot": "zs_cot", "few_shot": "fs_cot", "few_shot_cot": "fs_cot"}
@@ -184,25 +185,24 @@ def _answers(head: Head, logged: _Logged, shots: str) -> Iterator[tuple[Head, Lo
 
 def _answer(head: Head, logged: _Logged, sample: int, text: str, shots: str) -> LoggedAnswer:
     body = text.removeprefix(shots)
-    asked, marker, told = body.partition(f"\nA: {head.thinking}" if _thinks(head, body) else "\nA:")
+    thinks = _thinks(head, body)
+    asked, marker, told = body.partition(f"\nA: {head.thinking or THINKING}" if thinks else "\nA:")
     if not body.startswith("Q:") or not marker:
         raise UserError(f"{logged.where}: expected 'Q: ...' and a line 'A: ...', found {body[:60]!r}.")
-    question = asked.removeprefix("Q:").strip()
     opening = f"{text[: len(text) - len(body)]}{asked}{marker}"
-    if head.method.startswith("few_shot"):
-        return LoggedAnswer(logged.number, sample, question, logged.gold, opening, told, "", "", logged.where)
-    if not _thinks(head, body):
-        length = _end_of_trigger(told, (head.asking_at_once,), first=True, where=logged.where)[1]
-        return LoggedAnswer(logged.number, sample, question, logged.gold, opening + told[:length], told[length:], "", "", logged.where)
-    start, end = _end_of_trigger(told, (f" \n{head.asking}", f"\n{head.asking}"), first=False, where=logged.where)
+    start, end = 0, 0
+    if thinks:
+        start, end = _trigger(told, (f" \n{head.asking}", f"\n{head.asking}") if head.asking else (), first=False, where=logged.where)
+    elif not head.method.startswith("few_shot"):
+        _, end = _trigger(told, (head.asking_at_once,) if head.asking_at_once else (), first=True, where=logged.where)
     return LoggedAnswer(
         number=logged.number,
         sample=sample,
-        question=question,
+        question=asked.removeprefix("Q:").strip(),
         gold=logged.gold,
         prompt=opening + told[:end],
         completion=told[end:],
-        reasoning_prompt=opening,
+        reasoning_prompt=opening if thinks else "",
         reasoning_completion=told[:start],
         where=logged.where,
     )
@@ -210,20 +210,19 @@ def _answer(head: Head, logged: _Logged, sample: int, text: str, shots: str) -> 
 
 def _thinks(head: Head, body: str) -> bool:
     """Whether the model was asked to think first; a log without a head tells it by its texts."""
-    return head.method == "zero_shot_cot" or (not head.method and "\nA: Let's think" in body)
+    return head.method == "zero_shot_cot" or (not head.method and f"\nA: {THINKING}" in body)
 
 
-def _end_of_trigger(text: str, triggers: Sequence[str], first: bool, where: str) -> tuple[int, int]:
+def _trigger(text: str, triggers: Sequence[str], first: bool, where: str) -> tuple[int, int]:
     """Where the sentence that asks for the answer begins and ends; the last one of the surest kind, unless the first is wanted.
 
     Thoughts often hold the same sentence. The program's own stands behind a space and a line break.
     """
     for trigger in triggers:
         place = text.find(trigger) if first else text.rfind(trigger)
-        if trigger.strip() and place >= 0:
+        if place >= 0:
             return place, place + len(trigger)
     found = [(match.start(), match.end()) for match in ASKED_FOR.finditer(text)]
     if not found:
         raise UserError(f"{where}: the question that asks for the answer ('Therefore, the answer ... is') is missing.")
-    start, end = found[0] if first else found[-1]
-    return start - len("Therefore, ") if text[:start].endswith("Therefore, ") else start, end
+    return found[0] if first else found[-1]
