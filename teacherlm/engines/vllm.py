@@ -2,7 +2,9 @@
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -36,7 +38,7 @@ PICKLED = ("auto", "hf", "pt", "npcache")
 DECISIVE = ("quantization", "max_model_len", "chat", "system", "engine_args")
 """Settings that change what is written, beside those that the transformers engine has too."""
 
-ENVIRONMENT = {"VLLM_LOGGING_LEVEL": "WARNING", "VLLM_NO_USAGE_STATS": "1", "VLLM_WORKER_MULTIPROC_METHOD": "spawn"}
+ENVIRONMENT = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1", "VLLM_WORKER_MULTIPROC_METHOD": "spawn"}
 """Unless the user says otherwise: it says what went wrong, reports nothing to its makers, and starts processes without our threads."""
 
 
@@ -103,9 +105,11 @@ def build(settings: VllmSettings, seed: int = 0, load: Load | None = None) -> La
     def loaded() -> Any:
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
-        from teacherlm.engines.bodies.vllm_start import start_engine
-
-        return start_engine(place, settings, identity, load or Load())
+        # A library that vLLM imports keeps an exception of that import, and so every frame under it with what it holds: here that would
+        # be the engine, which could never end and free the GPU for the next job. Under a thread's import there is nothing of ours.
+        with ThreadPoolExecutor(1) as apart:
+            body = apart.submit(import_module, "teacherlm.engines.bodies.vllm_start").result()
+        return body.start_engine(place, settings, identity, load or Load())
 
     return Late(identity, loaded)
 

@@ -193,7 +193,9 @@ def first_line(error: BaseException) -> str:
 
 def end_engine(engine: AsyncLLMEngine, loop: asyncio.AbstractEventLoop, thread: Thread) -> None:
     """Its processes hear no SIGTERM (they were started so): they are told to let go of what they hold, then killed without waiting."""
-    logging.getLogger("vllm").setLevel(logging.ERROR)  # that they must be killed is no news
+    log = logging.getLogger("vllm")
+    before = log.level
+    log.setLevel(logging.CRITICAL)  # that they must be killed, and are gone then, is no news
 
     async def let_go() -> None:
         await engine.engine_core.call_utility_async("shutdown")
@@ -204,3 +206,4 @@ def end_engine(engine: AsyncLLMEngine, loop: asyncio.AbstractEventLoop, thread: 
     loop.call_soon_threadsafe(loop.stop)
     if thread is not current_thread():  # the garbage collector may run there
         thread.join(GRACE)
+    log.setLevel(before)

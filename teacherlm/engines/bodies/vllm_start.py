@@ -94,7 +94,13 @@ def _start(arguments: AsyncEngineArgs) -> tuple[AsyncLLMEngine, asyncio.Abstract
             started.set_exception(error)
             return
         started.set_result((engine, loop))
+        del engine
         loop.run_forever()
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        loop.close()
 
     thread = threading.Thread(target=serve, name="vllm", daemon=True)
     thread.start()
