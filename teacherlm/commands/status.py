@@ -12,10 +12,11 @@ def status(run: Annotated[Path, typer.Argument(help="Folder of a run (run_dir of
 
     from teacherlm.launch.status import read_status
 
-    table = Table(box=None)
-    for column in ("step", "jobs", "done", "running", "stopped", "failed", "to do", "rows", "seconds"):
-        table.add_column(column, justify="left" if column == "step" else "right")
     rows, problems = read_status(run)
+    table = Table(box=None)
+    table.add_column("step", min_width=max(len(row.step) for row in rows))
+    for column in ("jobs", "done", "running", "stopped", "failed", "to do", "rows", "seconds"):
+        table.add_column(column, justify="right")
     for row in rows:
         table.add_row(
             row.step, *(str(n or "") for n in (row.jobs, row.done, row.running, row.stopped, row.failed, row.to_do, row.rows, row.seconds))

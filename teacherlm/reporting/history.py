@@ -1,5 +1,6 @@
 """How the students came to be: the jobs behind the measurements, what they kept, cost and ran with."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,9 @@ class Job:
 
     @property
     def name(self) -> str:
-        """`finetune/1b3-cot_tail-0`: the step's folder, with the matrix labels where it has any."""
+        """`finetune/1b3-cot_tail-0`: the step's folder, with the matrix labels where it has any, in rounds with the round's."""
+        if re.fullmatch(r"round-\d+", "".join(self.path.parts[-3:-2])):
+            return "/".join(self.path.parts[-3:])
         return "/".join(self.path.parts[-2:]) if self.manifest.entry else self.path.name
 
 

@@ -22,6 +22,7 @@ class Student:
     label: str
     """The matrix label `student`, with the labels of any other axis; else the name of the model it started from."""
     trained_on: str
+    """The column; in rounds with the round: `cot_head, round 2`."""
     seed: int | None
     model: str
     """What it started from; "" when it was trained from scratch."""
@@ -119,9 +120,12 @@ def find_student(folder: Path) -> Student:
 def _trained(run: Path, manifest: Manifest) -> Student:
     config, entry = manifest.config, manifest.entry
     model = str(config.get("model") or "")
-    others = [label for axis, label in entry.items() if axis not in ("student", "train_on", "seed")]
+    others = [label for axis, label in entry.items() if axis not in ("student", "train_on", "seed", "round")]
     label = " ".join([entry["student"], *others] if "student" in entry else others) or _short(model)
-    return Student(label, entry.get("train_on") or str(config.get("train_on")), config.get("seed"), model, str(run))
+    trained_on = entry.get("train_on") or str(config.get("train_on"))
+    if "round" in entry:  # the rounds of a pipeline stand side by side, each a column beside what the student began as
+        trained_on += f", round {entry['round']}"
+    return Student(label, trained_on, config.get("seed"), model, str(run))
 
 
 def _short(model: str) -> str:

@@ -1,5 +1,6 @@
 """The report over a finished run of 3 trainings x 2 seeds x 500 questions, and what a user can get wrong."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from finished_run import Run
 from teacherlm.errors import UserError
 from teacherlm.stages.report import STAGE, ReportConfig
 from teacherlm.store.files import read_json, read_jsonl, write_jsonl
+from teacherlm.store.manifest import read_manifest, write_manifest
 
 
 def make(outputs: list[Path], to: Path, **settings: Any) -> dict[str, Any]:
@@ -210,3 +212,17 @@ def test_the_stage_file_is_light() -> None:
     code = f"import sys, teacherlm.stages.report; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_rounds_of_a_pipeline_stand_side_by_side(tmp_path: Path) -> None:
+    outputs = Run(tmp_path, seeds=(0,)).write()
+    for name, number in (("cot_tail", "1"), ("cot_head", "2")):
+        place = tmp_path / f"finetune/tiny-{name}-0"
+        manifest = read_manifest(place)
+        assert manifest is not None
+        changed = {**manifest.config, "train_on": "cot_head"}
+        write_manifest(place, replace(manifest, config=changed, entry={"student": "tiny", "seed": "0", "round": number}))
+    found = make(outputs, tmp_path / "report")
+    assert {row["student"] for row in found["comparisons"]} == {"tiny"}
+    assert set(by_candidate(found)) == {"cot_head, round 1", "cot_head, round 2", "untrained"}
+    assert "cot_head, round 2 beats text by" in found["answer"]
