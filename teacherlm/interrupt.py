@@ -1,10 +1,13 @@
 """The wish to stop soon: Ctrl-C, SIGTERM or a cap. What is in hand is finished first; a second signal stops at once."""
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+ONE_WISH = 0.5
+"""Seconds within which signals are one wish: `timeout`, Slurm and containers send theirs to the process and again to its group."""
 _reason = ""
 
 
@@ -23,11 +26,18 @@ def ask_to_stop(reason: str) -> None:
 def interruptible() -> Iterator[None]:
     """Inside, the first SIGINT or SIGTERM only asks to stop; the next one does what it always did."""
     global _reason
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: handler for number, handler in found.items() if handler is not signal.SIG_IGN}  # what is ignored stays so
+    last = 0.0
 
     def on_signal(number: int, frame: FrameType | None) -> None:
+        nonlocal last
+        now, again = time.monotonic(), last > 0
+        if again and now - last > ONE_WISH:
+            signal.signal(number, before[signal.Signals(number)])
+            signal.raise_signal(number)
+        last = now
         ask_to_stop(signal.Signals(number).name)
-        signal.signal(number, before[signal.Signals(number)])
 
     _reason = ""
     for number in before:

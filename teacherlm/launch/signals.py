@@ -11,8 +11,6 @@ from teacherlm import interrupt
 from teacherlm.errors import Stopped
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-ONE_WISH = 0.5
-"""Seconds within which signals are one wish: `timeout`, Slurm and containers send theirs to the process and to its whole group."""
 _is_worker = False
 _worker_told = False
 
@@ -84,7 +82,7 @@ class Wishes:
 
     def note(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
-        if not self.came or now - self._last > ONE_WISH:
+        if not self.came or now - self._last > interrupt.ONE_WISH:
             self.came.append(signal.Signals(number))
         self._last = now
 

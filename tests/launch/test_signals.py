@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM, sent to real processes: what is in hand is finished, nothing is lost, the same command goes on."""
 
+import json
 import os
 import signal
 import subprocess
@@ -159,7 +160,8 @@ def test_a_stage_called_by_hand_ends_in_one_line_and_goes_on(
     call = (*words, *more, "--output", str(tmp_path / "out"))
     with started(*call) as process:
         wait_until(lambda: text(tmp_path / "out" / file) != "")
-        os.killpg(process.pid, number)
+        for _ in range(2 if words[0] == "count" else 1):  # `timeout` sends its signal twice
+            os.killpg(process.pid, number)
         _, told = process.communicate(timeout=20)
     assert process.returncode == 128 + number
     expected = "at 1 of 8 (" if words[0] == "count" else f"add was ended by {number.name}; the same command goes on from there."
@@ -183,6 +185,34 @@ def test_a_job_that_stops_by_itself_ends_the_run_with_its_exit_code_and_holds_up
     assert "add: not started: it needs count, which was stopped" in told
     assert kinds(tmp_path / "run") == {"count": (0, 1, 0, 0), "add": (0, 0, 0, 1), "number": (1, 0, 0, 0)}
     assert read_status(tmp_path / "run")[1]["count"] == "stopped: at 2 of 8 (SIGTERM)"
+
+
+def keys(run: Path) -> list[str]:
+    segments = (run / "enhance/ledger").glob("*.jsonl")
+    return [json.loads(line)["key"] for segment in segments for line in segment.read_bytes().split(b"\n")[:-1]]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_teacher_that_is_stopped_asks_nothing_twice_and_writes_the_same_file(tmp_path: Path, number: signal.Signals) -> None:
+    rows = [{"id": str(n), "cot_text": f"Q: Is {n} odd? A: The answer is {n % 2}. Let's think step by step."} for n in range(120)]
+    (tmp_path / "ODD.jsonl").write_text("".join(json.dumps({**row, "text": row["cot_text"][:40]}) + "\n" for row in rows))
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    settings = {"input": str(tmp_path / "ODD.jsonl"), "kinds": ["cot"], "teacher": {"name": "scripted", "delay": 0.02}}
+    with started("run", pipeline(tmp_path, [{"enhance": settings}])) as process:
+        wait_until(lambda: len(keys(run)) > 8)
+        os.killpg(process.pid, number)
+        _, told = process.communicate(timeout=30)
+    assert process.returncode == 128 + number, told
+    assert 8 < len(keys(run)) < 120
+    assert kinds(run) == {"enhance": (0, 1, 0, 0)}
+    with started("run", pipeline(tmp_path, [{"enhance": settings}])) as process:
+        assert process.wait(timeout=30) == 0
+    assert len(keys(run)) == len(set(keys(run))) == 120
+    with started(
+        "run", pipeline(tmp_path, [{"enhance": settings}]), "--set", f"run_dir={whole}", "--set", "enhance.teacher.delay=0"
+    ) as process:
+        assert process.wait(timeout=30) == 0
+    assert (run / "enhance/ODD_cot.jsonl").read_bytes() == (whole / "enhance/ODD_cot.jsonl").read_bytes()
 
 
 def children(pid: int) -> list[int]:
