@@ -77,7 +77,9 @@ def _train(job: Job, build_model: Any, steps: int, start: Checkpoint | None) -> 
         trainer.measure = lambda model: {"held_out_loss": trainer.mean_loss(model, held_out)}
     trainer.trained_tokens = int(start.facts["trained_tokens"]) if start else 0
     done = start.step if start else 0
-    with progress(job.run.name, steps - done, "steps") if is_main() else nullcontext() as bar:
+    with progress(job.run.name, steps, "steps") if is_main() else nullcontext() as bar:
+        if bar is not None:
+            bar.skip(done)
         trainer.add_callback(MetricsFile(job.run / "metrics.jsonl", lambda: trainer.trained_tokens, bar, done))
         trainer.add_callback(SavePlan(recipe.save_strategy, recipe.save_every, recipe.save_steps))
         trainer.train(resume_from_checkpoint=str(start.path) if start else None)

@@ -1,10 +1,14 @@
 """Ctrl-C and SIGTERM, sent to real processes: what is in hand is finished, nothing is lost, the same command goes on."""
 
+import fcntl
 import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -185,6 +189,39 @@ def test_a_job_that_stops_by_itself_ends_the_run_with_its_exit_code_and_holds_up
     assert "add: not started: it needs count, which was stopped" in told
     assert kinds(tmp_path / "run") == {"count": (0, 1, 0, 0), "add": (0, 0, 0, 1), "number": (1, 0, 0, 0)}
     assert read_status(tmp_path / "run")[1]["count"] == "stopped: at 2 of 8 (SIGTERM)"
+
+
+def test_ctrl_c_typed_in_a_terminal_takes_the_live_view_down(tmp_path: Path) -> None:
+    row = {"id": "1", "text": "Q: Is 1 odd?", "cot_text": "Q: Is 1 odd? A: The answer is 1."}
+    (tmp_path / "ODD.jsonl").write_text("".join(json.dumps({**row, "id": str(n), "cot_text": f"Q: {n}?"}) + "\n" for n in range(500)))
+    words = ["enhance", "--input", str(tmp_path / "ODD.jsonl"), "--output", str(tmp_path / "out"), "--kinds", "cot"]
+    words += ["--teacher", "{name: scripted, delay: 0.02}"]
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "teacherlm.cli", *words],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm"},
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(theirs)
+    written = b""
+    while not re.search(rb"[1-9]\d*/500", written):
+        written += os.read(ours, 4096)
+    os.write(ours, b"\x03")
+    try:
+        while block := os.read(ours, 4096):
+            written += block
+    except OSError:  # the other side is closed
+        pass
+    os.close(ours)
+    assert process.wait(timeout=10) == 130
+    assert "━".encode() in written
+    assert written.rindex(b"\x1b[?25h") > written.rindex(b"\x1b[?25l"), "the cursor is back"
+    assert b"Traceback" not in written
+    assert written.decode().splitlines()[-1].startswith("teacherlm: "), written.decode()[-500:]
 
 
 def keys(run: Path) -> list[str]:
