@@ -5,31 +5,26 @@ count. vLLM is always given a few more rows than it can write at once: it never 
 """
 
 import asyncio
-import logging
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from queue import SimpleQueue
-from threading import Thread, current_thread
 from typing import Any
 
-from vllm import AsyncLLMEngine, RequestOutput, SamplingParams, TokensPrompt
+from vllm import RequestOutput, SamplingParams, TokensPrompt
 from vllm.sampling_params import RequestOutputKind
 
 from teacherlm import interrupt
 from teacherlm.engines.bodies.sampling import seed_of
+from teacherlm.engines.bodies.vllm_process import Running, end_engine
 from teacherlm.log import say
 from teacherlm.records import Completion, Request, too_long
 
 PART = 64
-"""Requests that are encoded together, and that wait at vLLM's door while it is full."""
-
-GRACE = 20.0
-"""Seconds that an engine without work has to end."""
+"""Most requests that are encoded together."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +39,7 @@ class VllmEngine:
 
     def __init__(
         self,
-        engine: AsyncLLMEngine,
-        loop: asyncio.AbstractEventLoop,
-        thread: Thread,
+        running: Running,
         tokenizer: Any,
         identity: str,
         ends: Sequence[int] = (),
@@ -54,13 +47,15 @@ class VllmEngine:
     ) -> None:
         """`ends`: end tokens beside those of the tokenizer and the generation_config. `conversation`: where the model's chat template
         is asked for, the turns before the prompt."""
-        self.engine, self.loop, self.tokenizer, self.identity = engine, loop, tokenizer, identity
+        self.engine, self.loop, self.tokenizer, self.identity = running.engine, running.loop, tokenizer, identity
         self.ends, self.conversation = list(ends), conversation
-        self.context: int = engine.model_config.max_model_len
-        parallel = engine.vllm_config.parallel_config.data_parallel_size
-        self.window = engine.vllm_config.scheduler_config.max_num_seqs * parallel + PART
-        self.caches_prefixes = bool(engine.vllm_config.cache_config.enable_prefix_caching)
-        self.close = weakref.finalize(self, end_engine, engine, loop, thread)
+        config = running.engine.vllm_config
+        self.context: int = config.model_config.max_model_len
+        at_once = config.scheduler_config.max_num_seqs * config.parallel_config.data_parallel_size
+        self.window = at_once + at_once // 8 + 8
+        """Rows in hand: as many as vLLM writes at once, and some that wait at its door."""
+        self.caches_prefixes = bool(config.cache_config.enable_prefix_caching)
+        weakref.finalize(self, end_engine, running)
 
     def count_tokens(self, prompts: Sequence[str]) -> list[int]:
         return [len(ids) for ids in self.encode(self.render(prompts))]
@@ -83,10 +78,13 @@ class VllmEngine:
         prompt_tokens = cached = 0
         try:
             while True:
-                while len(writing) < self.window and not interrupt.wanted() and (part := list(islice(waiting, PART))):
-                    for key, future in self._begin(part):
+                while (room := self.window - len(writing)) > 0 and not interrupt.wanted():
+                    begun = self._begin(list(islice(waiting, min(room, PART))))
+                    for key, future in begun:
                         writing[key] = future
                         future.add_done_callback(partial(_note, finished, key))
+                    if not begun:
+                        break
                 if not writing:
                     break
                 written = writing.pop(finished.get()).result()
@@ -98,25 +96,27 @@ class VllmEngine:
                 future.cancel()
         self._tell(prompt_tokens, cached)
 
-    def _begin(self, part: list[tuple[str, Request]]) -> Iterator[tuple[str, "Future[Written]"]]:
+    def _begin(self, part: list[tuple[str, Request]]) -> list[tuple[str, "Future[Written]"]]:
+        if not part:
+            return []
         texts = self.render([request.prompt for _, request in part])
-        for (key, request), text, prompt in zip(part, texts, self.encode(texts), strict=True):
-            if len(prompt) >= self.context:
-                future: Future[Written] = Future()
-                future.set_result(Written(too_long(key, len(prompt), self.context)))
-                yield key, future
-            elif request.options:
-                wholes = [self._continued(text, prompt, option) for option in request.options]
-                yield key, asyncio.run_coroutine_threadsafe(self._weigh(key, prompt, wholes), self.loop)
-            else:
-                yield key, asyncio.run_coroutine_threadsafe(self._write(key, request, prompt), self.loop)
+        rows = zip(part, texts, self.encode(texts), strict=True)
+        work = [(key, self._answer(key, request, text, prompt)) for (key, request), text, prompt in rows]
+        return [(key, asyncio.run_coroutine_threadsafe(one, self.loop)) for key, one in work]
+
+    async def _answer(self, key: str, request: Request, text: str, prompt: list[int]) -> Written:
+        if len(prompt) >= self.context:
+            return Written(too_long(key, len(prompt), self.context))
+        try:
+            if request.options:
+                return await self._weigh(key, prompt, [self._continued(text, prompt, option) for option in request.options])
+            return await self._write(key, request, prompt)
+        except ValueError as error:  # vLLM refuses this request; the others go on
+            return Written(Completion(key, "", "error", len(prompt), error=f"vLLM refuses it: {first_line(error)}"))
 
     async def _write(self, key: str, request: Request, prompt: list[int]) -> Written:
         params = params_of(key, request, min(request.max_new_tokens, self.context - len(prompt)), self.ends)
-        try:
-            output = await self._ask(key, prompt, params)
-        except ValueError as error:  # vLLM refuses this request; the others go on
-            return Written(Completion(key, "", "error", len(prompt), error=f"vLLM refuses it: {first_line(error)}"))
+        output = await self._ask(key, prompt, params)
         return Written(completion_of(key, len(prompt), output), output.num_cached_tokens or 0)
 
     async def _weigh(self, key: str, prompt: list[int], wholes: list[list[int]]) -> Written:
@@ -189,21 +189,3 @@ def weight_of(output: RequestOutput, start: int) -> float:
 def first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0].rstrip(".") if lines else type(error).__name__
-
-
-def end_engine(engine: AsyncLLMEngine, loop: asyncio.AbstractEventLoop, thread: Thread) -> None:
-    """Its processes hear no SIGTERM (they were started so): they are told to let go of what they hold, then killed without waiting."""
-    log = logging.getLogger("vllm")
-    before = log.level
-    log.setLevel(logging.CRITICAL)  # that they must be killed, and are gone then, is no news
-
-    async def let_go() -> None:
-        await engine.engine_core.call_utility_async("shutdown")
-
-    with suppress(Exception):  # an engine that died of something has said so
-        asyncio.run_coroutine_threadsafe(let_go(), loop).result(GRACE)
-    engine.shutdown(timeout=0)
-    loop.call_soon_threadsafe(loop.stop)
-    if thread is not current_thread():  # the garbage collector may run there
-        thread.join(GRACE)
-    log.setLevel(before)
