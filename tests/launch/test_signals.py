@@ -70,6 +70,7 @@ def to_itself(process: "subprocess.Popen[str]", number: signal.Signals, times: i
         process.send_signal(number)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("send", "number", "times"),
     [
@@ -139,6 +140,7 @@ def test_a_job_that_does_not_look_out_for_signals_ends_at_the_first(tmp_path: Pa
         assert process.wait(timeout=30) == 0
 
 
+@pytest.mark.slow
 def test_a_signal_while_the_workers_start_leaves_no_traceback(tmp_path: Path) -> None:
     steps = [{"count": {"matrix": {"upto": [101, 102, 103, 104]}}}]
     for delay in (0.0, 0.05, 0.1, 0.2, 0.3, 0.5):
@@ -229,6 +231,7 @@ def keys(run: Path) -> list[str]:
     return [json.loads(line)["key"] for segment in segments for line in segment.read_bytes().split(b"\n")[:-1]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_teacher_that_is_stopped_asks_nothing_twice_and_writes_the_same_file(tmp_path: Path, number: signal.Signals) -> None:
     rows = [{"id": str(n), "cot_text": f"Q: Is {n} odd? A: The answer is {n % 2}. Let's think step by step."} for n in range(120)]
