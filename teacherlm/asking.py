@@ -3,7 +3,7 @@
 It never knows whether a completion was just written or was found in the ledger: a restart replays it. The ways are in `ways/`.
 """
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -39,3 +39,25 @@ class Way(Protocol):
     def __call__(self, row: Mapping[str, Any], terms: Terms, where: str, sample: int) -> Conversation[Row | Drop]:
         """The conversation about one question; `where` is the `file:line` of its row, `sample` says the how-manieth attempt it is."""
         ...
+
+
+def together(conversations: Sequence[Conversation[T]]) -> Conversation[list[T]]:
+    """Several conversations as one: in every step all of them ask what they want next. Returns their results, in their order."""
+    ends: dict[int, T] = {}
+    wanting: dict[int, list[Request]] = {}
+
+    def go_on(number: int, answers: list[Completion] | None) -> None:
+        try:
+            one = conversations[number]
+            wanting[number] = next(one) if answers is None else one.send(answers)
+        except StopIteration as end:
+            wanting.pop(number, None)
+            ends[number] = end.value
+
+    for number in range(len(conversations)):
+        go_on(number, None)
+    while wanting:
+        told = iter((yield [request for requests in wanting.values() for request in requests]))
+        for number, requests in list(wanting.items()):
+            go_on(number, [next(told) for _ in requests])
+    return [ends[number] for number in range(len(conversations))]

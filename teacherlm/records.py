@@ -91,6 +91,9 @@ class Completion:
 TOO_LONG = "prompt too long: "
 """How the `error` of a completion begins whose prompt leaves no room in the model's context."""
 
+NO_ANSWER = "no answer: "
+"""How the `error` of a completion begins that might have been written at another time (a server was down); a later run asks again."""
+
 
 def too_long(key: str, tokens: int, context: int) -> Completion:
     """What an engine says to a prompt that fills the context."""

@@ -1,31 +1,32 @@
 """Ask a teacher for rationales: cot, error and fundamental side by side; killed at any moment, it continues where it was."""
 
 import re
-import time
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import orjson
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from teacherlm.asking import Drop, Row, Terms, Way
+from teacherlm import interrupt
+from teacherlm.asking import Terms
+from teacherlm.budget import Budget, Prices
 from teacherlm.catalog import EngineChoice, WayChoice, find
-from teacherlm.errors import UserError, unknown
-from teacherlm.log import Progress, progress, say
+from teacherlm.errors import Stopped, UserError, unknown
+from teacherlm.inquiry import Inquiry
+from teacherlm.interview import Interview
+from teacherlm.log import say
 from teacherlm.prompts import KINDS
-from teacherlm.records import TOO_LONG, Completion, Engine, Load, Request, Sampling, model_name
+from teacherlm.questioning import Questioning, Slice
+from teacherlm.records import Engine, Load, Sampling, model_name
 from teacherlm.stage import Alias, Input, Outcome, Runtime, Stage, StageConfig
-from teacherlm.store.files import read_jsonl, work_folder, writing
+from teacherlm.store.files import work_folder
+from teacherlm.store.fingerprint import digest
 from teacherlm.store.ledger import Ledger
 from teacherlm.store.manifest import require_finished
 
 DROPPED = "dropped.jsonl"
 LEDGER = "ledger"
-COUNTED_AT_ONCE = 512
+SPECIALISTS = {"teacherlm-cot": "cot", "teacherlm-commonmistake": "error", "teacherlm-fundamental": "fundamental"}
+"""Published teachers that were trained for one kind alone."""
 
 
 def parse_kinds(value: Any) -> Any:
@@ -49,8 +50,10 @@ class EnhanceConfig(StageConfig):
     """The engine and its settings: {name: transformers, model: FOLDER_OR_HUB_ID}; `--name MODEL` alone will do."""
     kinds: Annotated[list[str], BeforeValidator(parse_kinds), Field(min_length=1), Alias("--task_type")] = list(KINDS)
     """Kinds of rationale: cot, error, fundamental. The originals' cot_text, error_text, fundamental_text mean the same."""
-    way: WayChoice = Field(default="rationalise", validate_default=True)
-    """How the teacher is asked; rationalise: it explains the gold answer."""
+    way: Annotated[WayChoice, Alias("--template", key="file")] = Field(default="rationalise", validate_default=True)
+    """How the teacher is asked: rationalise (explain the gold answer), solve, few_shot, solve_then_hint; FILE.j2: prompts of your own."""
+    samples: Annotated[int, Field(ge=1)] = 1
+    """Attempts at each question; distinct ones become rows of their own. Needs a temperature above 0."""
     max_new_tokens: Annotated[int, Alias("--num_tokens"), Field(ge=1)] = 2048
     """Longest rationale; a prompt near the end of the model's context gets what is left of it."""
     temperature: Annotated[float, Field(ge=0)] = 0.0
@@ -65,8 +68,16 @@ class EnhanceConfig(StageConfig):
     """Decides what is sampled, for each request by itself: batches and shards do not matter."""
     limit: Annotated[int | None, Field(ge=1)] = None
     """Only the first questions."""
-    on_overlong: Literal["fail", "drop"] = "fail"
-    """A prompt that fills the model's context: fail before anything is asked, or drop the question with that reason."""
+    on_overlong: Literal["fail", "drop"] = "drop"
+    """A prompt that fills the model's context: drop the question with that reason, or fail before anything is asked."""
+    max_tokens_total: Annotated[Runtime[int | None], Field(ge=1)] = None
+    """Stop cleanly once so many tokens (prompts and continuations, earlier runs included) are used; raise it to go on."""
+    max_cost: Annotated[Runtime[float | None], Field(gt=0)] = None
+    """Stop cleanly once so much is spent, at `prices`; raise it to go on."""
+    prices: Runtime[Prices] = Prices()
+    """Money for a million tokens: {prompt: 2.5, completion: 10}."""
+    estimate: Runtime[bool] = False
+    """Ask 32 questions only and say how long the whole will take, how many tokens, what it costs. Their answers are kept."""
     shard: Runtime[str | None] = None
     """i/n: ask only the i-th of n slices (from 0) and write no rows; the run without it finds the answers and writes the file."""
     batch_size: Annotated[Runtime[int | None], Field(ge=1)] = None
@@ -80,6 +91,41 @@ class EnhanceConfig(StageConfig):
         if value is not None:
             parse_shard(value)
         return value
+
+    @field_validator("way", mode="before")
+    @classmethod
+    def _may_be_a_template(cls, value: Any) -> Any:
+        """A file, or settings of a template without its name."""
+        if isinstance(value, str) and value.endswith((".j2", ".jinja", ".jinja2")):
+            return {"name": "template", "file": value}
+        return {"name": "template", **value} if isinstance(value, dict) and "file" in value else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _template_is_a_way(cls, values: Any) -> Any:
+        """`template: file.j2` in a YAML."""
+        if isinstance(values, dict) and "template" in values and "way" not in values:
+            return {**{key: value for key, value in values.items() if key != "template"}, "way": values["template"]}
+        return values
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "EnhanceConfig":
+        if self.samples > 1 and self.temperature == 0:
+            raise UserError(f"samples: {self.samples} attempts at temperature 0 are all the same; give a temperature, such as 0.7.")
+        if "kinds" in self.model_fields_set and (others := [kind for kind in self.kinds if kind not in self._possible]):
+            raise UserError(f"kinds: the way '{self.way.name}' writes {', '.join(self._possible)} only, not {others[0]}.")
+        if self.max_cost is not None and not (self.prices.prompt or self.prices.completion):
+            raise UserError("max_cost: needs prices, such as prices: {prompt: 2.5, completion: 10} for a million tokens.")
+        return self
+
+    @property
+    def _possible(self) -> tuple[str, ...]:
+        return tuple(getattr(self.way, "kinds", KINDS))
+
+    @property
+    def asked_kinds(self) -> tuple[str, ...]:
+        """The kinds that this way of asking writes."""
+        return tuple(kind for kind in self.kinds if kind in self._possible)
 
     @property
     def sampling(self) -> Sampling:
@@ -99,19 +145,27 @@ def parse_shard(shard: str) -> tuple[int, int]:
 def enhance(config: EnhanceConfig) -> Outcome:
     """Asks what the ledger does not know, until nothing is missing; then writes the rows in the order of the questions."""
     source = find_questions(config.input)
+    way = find("ways", config.way.name).build(config.way)
     engine: Engine = find("engines", config.teacher.name).build(config.teacher, config.seed, Load(config.batch_tokens, config.batch_size))
-    terms = Terms(model_name(engine.identity), tuple(config.kinds), config.max_new_tokens, config.sampling)
-    with Ledger(work_folder(config.output) / LEDGER) as ledger:
-        asking = Asking(config, source, engine, ledger, terms, find("ways", config.way.name).build(config.way))
-        started = time.monotonic()
-        asked = asking.ask_all()
-        seconds = time.monotonic() - started
-        facts = {"engine": engine.identity, **_rate(asked, seconds)}
+    terms = Terms(model_name(engine.identity), config.asked_kinds, config.max_new_tokens, config.sampling)
+    warn_of_wrong_specialist(terms)
+    index, of = parse_shard(config.shard) if config.shard else (0, 1)
+    place = work_folder(config.output)
+    with Ledger(place / LEDGER) as ledger, interrupt.interruptible():
+        questions = Questioning(Slice(source, config.limit, index, of), Inquiry(engine, ledger), way, terms, config.samples)
+        interview = Interview(questions, _budget(config, ledger), place / LEDGER, _settings(config, questions))
+        if config.on_overlong == "fail":
+            questions.refuse_overlong()
+        if config.estimate:
+            raise Stopped(interview.estimate(), 0)
         if config.shard:
-            return Outcome(counts={"questions": sum(1 for _ in asking.questions()), "asked": asked["asked"]}, facts=facts)
-        written = asking.write(output_file(config, source), work_folder(config.output) / DROPPED)
-    facts |= {**written.tokens, "finish": dict(sorted(written.finishes.items()))}
-    return Outcome(counts={**written.counts, "asked": asked["asked"]}, facts=facts)
+            interview.ask()
+            return Outcome({"questions": questions.slice.count(), **interview.counts()}, facts=interview.facts())
+        written = interview.ask_and_write(output_file(config, source), place / DROPPED)
+    if written.counts["dropped"]:
+        say(f"enhance: {written.counts['dropped']} of {written.counts['questions']} questions were dropped; {place / DROPPED} says why.")
+    facts = {**interview.facts(), **written.tokens, "finish": dict(sorted(written.finishes.items()))}
+    return Outcome(counts={**written.counts, **interview.counts()}, facts=facts)
 
 
 def find_questions(path: Path) -> Path:
@@ -130,139 +184,29 @@ def output_file(config: EnhanceConfig, source: Path) -> Path:
     """`CREAK.jsonl` -> `CREAK_cot_error.jsonl` in the output folder."""
     if config.output.suffix == ".jsonl":
         return config.output
-    return config.output / f"{source.stem}_{'_'.join(config.kinds)}.jsonl"
+    return config.output / f"{source.stem}_{'_'.join(config.asked_kinds)}.jsonl"
 
 
-@dataclass(frozen=True)
-class Replay:
-    """How far a question's conversation got: to its result, or to requests that are not answered yet."""
-
-    result: Row | Drop | None = None
-    missing: list[tuple[str, Request]] = field(default_factory=list)
-    told: list[Completion] = field(default_factory=list)
-
-
-@dataclass
-class Written:
-    """Sums over the rows written."""
-
-    counts: Counter[str] = field(default_factory=lambda: Counter(questions=0, rows=0, dropped=0))
-    tokens: Counter[str] = field(default_factory=Counter)
-    finishes: Counter[str] = field(default_factory=Counter)
-
-    def add(self, replay: Replay) -> None:
-        self.counts.update(("questions", "dropped" if isinstance(replay.result, Drop) else "rows"))
-        for completion in replay.told:
-            self.tokens.update({"tokens": completion.tokens, "prompt_tokens": completion.prompt_tokens})
-            self.finishes[completion.finish] += 1
+def warn_of_wrong_specialist(terms: Terms) -> None:
+    """A teacher trained for one kind writes the others badly; nothing but the output would show it."""
+    for name, kind in SPECIALISTS.items():
+        others = [other for other in terms.kinds if other != kind]
+        if others and name in terms.teacher.lower():
+            say(f"warning: {terms.teacher} was trained to write {kind}; it is asked for {', '.join(others)} too.")
 
 
-@dataclass
-class Asking:
-    """One run's questions, and the ledger that answers or does not answer them yet."""
-
-    config: EnhanceConfig
-    source: Path
-    engine: Engine
-    ledger: Ledger
-    terms: Terms
-    way: Way
-
-    def questions(self) -> Iterator[tuple[str, Row]]:
-        """(`file:line`, row) of this run's slice."""
-        index, of = parse_shard(self.config.shard) if self.config.shard else (0, 1)
-        for number, row in islice(islice(read_jsonl(self.source), self.config.limit), index, None, of):
-            yield f"{self.source}:{number}", row
-
-    def ask_all(self) -> Counter[str]:
-        """Passes over the questions until one asks nothing. Returns: requests asked and tokens written now."""
-        asked: Counter[str] = Counter()
-        while waiting := self.survey():
-            before = len(self.ledger)
-            with progress("enhance", waiting, "completions") as bar:
-                for completion in self.engine.complete(self.missing()):
-                    self.ledger.append([completion])
-                    asked.update({"asked": 1, "tokens": completion.tokens, "prompt_tokens": completion.prompt_tokens})
-                    _show(bar, asked)
-            if len(self.ledger) == before:
-                raise RuntimeError(f"the engine {self.engine.identity} returned none of {waiting} completions")
-        return asked
-
-    def survey(self) -> int:
-        """How many requests are missing. Raises: UserError, before any of them is asked, when a prompt fits no context."""
-        waiting, over, first = 0, 0, ""
-        requests = (request for _, request in self.missing())
-        while part := list(islice(requests, COUNTED_AT_ONCE)):
-            waiting += len(part)
-            context = self.engine.context if self.config.on_overlong == "fail" else None
-            if context is not None:
-                lengths = self.engine.count_tokens([request.prompt for request in part])
-                places = [f"{request.where}: the prompt has {n} tokens" for n, request in zip(lengths, part, strict=True) if n >= context]
-                over += len(places)
-                first = first or next(iter(places), "")
-        if over:
-            others = f" ({over - 1} more are too long)" if over > 1 else ""
-            advice = "shorten it, or drop such questions (on_overlong: drop)"
-            raise UserError(f"{first}, the model's context is {self.engine.context}{others}; {advice}.")
-        return waiting
-
-    def missing(self) -> Iterator[tuple[str, Request]]:
-        """(key, request) of what has to be asked now, each key once: datasets repeat questions."""
-        seen: set[str] = set()
-        for where, row in self.questions():
-            for key, request in self.replay(where, row).missing:
-                if key not in seen:
-                    seen.add(key)
-                    yield key, request
-
-    def replay(self, where: str, row: Row) -> "Replay":
-        """A question's conversation as far as the ledger carries it."""
-        conversation = self.way(row, self.terms, where, 0)
-        told: list[Completion] = []
-        try:
-            requests = next(conversation)
-            while True:
-                keys = [request.key(self.engine.identity) for request in requests]
-                found = {key: completion for key in keys if (completion := self.find(key)) is not None}
-                if len(found) < len(set(keys)):
-                    return Replay(missing=[pair for pair in zip(keys, requests, strict=True) if pair[0] not in found])
-                told += [found[key] for key in keys]
-                requests = conversation.send(told[-len(keys) :])
-        except StopIteration as end:
-            return Replay(end.value, told=told)
-
-    def find(self, key: str) -> Completion | None:
-        """What an earlier run dropped as too long is asked again by one that fails on it."""
-        if key not in self.ledger:
-            return None
-        found = self.ledger[key]
-        return None if self.config.on_overlong == "fail" and found.error.startswith(TOO_LONG) else found
-
-    def write(self, rows: Path, dropped: Path) -> Written:
-        """Rows in the order of the questions; questions = rows + dropped."""
-        written = Written()
-        with writing(dropped) as drops, writing(rows) as file:
-            for where, row in self.questions():
-                replay = self.replay(where, row)
-                assert replay.result is not None, f"{where}: an answer of the last pass is gone"
-                written.add(replay)
-                if isinstance(replay.result, Drop):
-                    drops.write(orjson.dumps({**row, "reason": replay.result.reason}, option=orjson.OPT_APPEND_NEWLINE))
-                else:
-                    file.write(orjson.dumps(replay.result, option=orjson.OPT_APPEND_NEWLINE))
-        if written.counts["dropped"]:
-            say(f"enhance: {written.counts['dropped']} of {written.counts['questions']} questions were dropped; {dropped} says why.")
-        return written
+def _settings(config: EnhanceConfig, ask: Questioning) -> str:
+    """Names everything that decides which requests there are."""
+    stat = ask.slice.source.stat()
+    chosen = config.model_dump(mode="json", include={"way", "samples", "limit", "shard"})
+    return digest(str(ask.slice.source.resolve()), stat.st_size, stat.st_mtime_ns, ask.inquiry.engine.identity, str(ask.terms), chosen)
 
 
-def _show(bar: Progress, asked: Counter[str]) -> None:
-    bar.advance(note=f"{asked['tokens']} tokens")
-
-
-def _rate(asked: Counter[str], seconds: float) -> dict[str, Any]:
-    """Of this run alone: what was found in the ledger cost nothing."""
-    rate = asked["tokens"] / seconds if asked["tokens"] else 0.0
-    return {"tokens_asked": asked["tokens"], "seconds_asked": round(seconds, 3), "tokens_per_second": round(rate, 1)}
+def _budget(config: EnhanceConfig, ledger: Ledger) -> Budget:
+    budget = Budget(config.prices, config.max_tokens_total, config.max_cost)
+    if budget.is_capped:
+        budget.spend(*ledger.spent())
+    return budget
 
 
 STAGE = Stage(enhance, EnhanceConfig, version=1, sharded=True, keeps=(LEDGER,))

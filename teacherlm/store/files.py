@@ -1,5 +1,6 @@
 """Files that other stages read: found, read line by line with their place, written beside and renamed."""
 
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -28,13 +29,24 @@ def writing(path: Path) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with beside.open("wb") as file:
+        with disk_may_be_full(path), beside.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def disk_may_be_full(place: Path) -> Iterator[None]:
+    """Raises: UserError when something inside finds no space left on the disk (or a quota used up)."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(f"{place}: no space left on the disk; what was written before is kept, make room and run the same again.") from None
 
 
 def write_jsonl(path: Path, rows: Iterable[Any]) -> int:
@@ -67,20 +79,37 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
     Raises: UserError naming file and line for a line that is not a JSON object, and for a file without any row.
     """
+    empty = True
+    for number, _, row in read_jsonl_from(path):
+        empty = False
+        yield number, row
+    if empty:
+        raise UserError(f"{path}: the file has no rows.")
+
+
+def read_jsonl_from(path: Path, offset: int = 0, number: int = 0) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """(line number, byte offset behind the line, row), beginning at `offset`, before which `number` lines stand."""
     if not path.is_file():
         raise UserError(f"{path}: no such file.")
-    empty = True
     with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
+        file.seek(offset)
+        for at, line in enumerate(file, start=number + 1):
+            offset += len(line)
             if not line.strip():
                 continue
-            empty = False
             try:
                 row = orjson.loads(line)
             except orjson.JSONDecodeError as error:
-                raise UserError(f"{path}:{number}: not valid JSON ({error}).") from None
+                raise UserError(f"{path}:{at}: not valid JSON ({error}).") from None
             if not isinstance(row, dict):
-                raise UserError(f"{path}:{number}: expected a JSON object, found {type(row).__name__}.")
-            yield number, row
-    if empty:
-        raise UserError(f"{path}: the file has no rows.")
+                raise UserError(f"{path}:{at}: expected a JSON object, found {type(row).__name__}.")
+            yield at, offset, row
+
+
+def count_lines(path: Path) -> int:
+    """Lines of a file, the last one too when nothing ends it."""
+    lines, last = 0, b"\n"
+    with path.open("rb") as file:
+        while block := file.read(1 << 22):
+            lines, last = lines + block.count(b"\n"), block[-1:]
+    return lines + (last != b"\n")

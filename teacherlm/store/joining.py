@@ -1,7 +1,7 @@
 """Several .jsonl files joined row by row by (id, completion_index): one is streamed, the others are looked up on disk."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,3 +105,52 @@ def _left_over(database: sqlite3.Connection, number: int, paths: list[Path], fil
         found.append((row, f"{paths[number]}:{line}"))
         found += [_look_up(database, later, paths[later], files[later], key) for later in range(number + 1, len(paths))]
         yield Joined(tuple(r for r, _ in found), tuple(p for _, p in found))
+
+
+class Counts:
+    """How often a key came, on disk."""
+
+    def __init__(self, database: sqlite3.Connection, name: str) -> None:
+        self._database, self._name = database, name
+        database.execute(f"CREATE TABLE {name} (key INTEGER PRIMARY KEY, count INTEGER)")
+
+    def next(self, key: str) -> int:
+        """0 the first time, then 1, ..."""
+        query = f"INSERT INTO {self._name} VALUES (?, 1) ON CONFLICT (key) DO UPDATE SET count = count + 1 RETURNING count"
+        (count,) = self._database.execute(query, (number_of(key),)).fetchone()
+        return int(count) - 1
+
+
+@dataclass(frozen=True)
+class Stacked:
+    """A key's rows in one of several groups of files; `completion_index` is unique for its question over all groups."""
+
+    group: int
+    joined: Joined
+    completion_index: int
+
+
+def stack(groups: Sequence[list[Path]]) -> Iterator[Stacked]:
+    """The joined rows of each group, one group after the other; with several groups, a question's rows are numbered as they come.
+
+    Raises: UserError for an id that has another prompt in another group.
+    """
+    with scratch_database() as database:
+        indices = Counts(database, "indices")
+        database.execute("CREATE TABLE prompts (key INTEGER PRIMARY KEY, prompt INTEGER)")
+        for number, paths in enumerate(groups):
+            for joined in join(paths):
+                row, place = next((row, place) for row, place in zip(joined.rows, joined.places, strict=True) if row is not None)
+                index = int(row.get("completion_index", 0))
+                if len(groups) > 1:
+                    _same_prompt(database, row, place)
+                    index = indices.next(str(row["id"]))
+                yield Stacked(number, joined, index)
+
+
+def _same_prompt(database: sqlite3.Connection, row: Row, place: str) -> None:
+    key, prompt = number_of(str(row["id"])), number_of(str(require(row, "prompt", place)))
+    database.execute("INSERT OR IGNORE INTO prompts VALUES (?, ?)", (key, prompt))
+    (first,) = database.execute("SELECT prompt FROM prompts WHERE key = ?", (key,)).fetchone()
+    if first != prompt:
+        raise UserError(f"{place}: id {row['id']!r} has another prompt than in another input; the inputs hold different questions.")

@@ -36,7 +36,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def ledger_keys(folder: Path) -> list[str]:
-    return [line["key"] for path in sorted((folder / "ledger").iterdir()) for line in lines(path)]
+    return [line["key"] for path in sorted((folder / "ledger").glob("*.jsonl")) for line in lines(path)]
 
 
 @pytest.fixture
@@ -215,7 +215,7 @@ def long_questions(tmp_path: Path) -> Path:
 
 def test_a_prompt_longer_than_the_context_fails_before_anything_is_asked(tmp_path: Path):
     with pytest.raises(UserError) as told:
-        run(tmp_path / "out", input=long_questions(tmp_path), teacher={"name": "scripted", "context": 40})
+        run(tmp_path / "out", input=long_questions(tmp_path), teacher={"name": "scripted", "context": 40}, on_overlong="fail")
     assert str(told.value) == (
         f"{tmp_path}/LONG.jsonl:3: the prompt has 47 tokens, the model's context is 40 (1 more are too long); "
         "shorten it, or drop such questions (on_overlong: drop)."
@@ -225,12 +225,12 @@ def test_a_prompt_longer_than_the_context_fails_before_anything_is_asked(tmp_pat
 
 def test_overlong_prompts_are_dropped_where_that_is_wanted_and_fail_again_where_not(tmp_path: Path):
     values = {"input": long_questions(tmp_path), "teacher": {"name": "scripted", "context": 40}}
-    outcome, _ = run(tmp_path / "out", **values, on_overlong="drop")
+    outcome, _ = run(tmp_path / "out", **values)
     assert outcome.counts == {"questions": 4, "rows": 2, "dropped": 2, "asked": 12}
     reasons = [one["reason"] for one in lines(tmp_path / "out" / "dropped.jsonl")]
     assert reasons == [f"{kind}: prompt too long: it has {n} tokens, the model's context is 40" for kind, n in (("error", 47), ("cot", 58))]
     with pytest.raises(UserError, match=r"LONG.jsonl:3: the prompt has 47 tokens"):
-        run(tmp_path / "out", **values)
+        run(tmp_path / "out", **values, on_overlong="fail")
 
 
 def test_a_prompt_that_leaves_little_room_gets_what_is_left(tmp_path: Path, questions: Path):

@@ -25,7 +25,7 @@ from teacherlm.engines.bodies.wire import body_of, choice_of, completion_of, ech
 from teacherlm.engines.openai import OpenaiSettings
 from teacherlm.errors import UserError
 from teacherlm.log import say
-from teacherlm.records import TOO_LONG, Completion, Request, too_long
+from teacherlm.records import NO_ANSWER, TOO_LONG, Completion, Request, too_long
 
 GONE_ROWS = 8
 """So many rows in a row without a connection (at least one for each place): the server is gone."""
@@ -33,8 +33,6 @@ REFUSED_ROWS = 8
 """So many rows refused before any was answered: it is the request, not the row."""
 FAILED_ROWS = 100
 """So many rows in a row given up: nothing is gained by going on."""
-NO_ANSWER = "no answer: "
-"""How the error of a row begins that another run may have more luck with."""
 FITTINGS = 3
 """How often the length of a text is cut down to what the server says there is room for."""
 

@@ -1,0 +1,97 @@
+"""The teacher does not see the answer: it reasons step by step, then states what follows (zero-shot chain of thought, in two steps)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from teacherlm.answers import find_answer
+from teacherlm.asking import Conversation, Drop, Row, Terms, Way
+from teacherlm.catalog import ChosenSettings
+from teacherlm.prompts import SUFFIX, template
+from teacherlm.records import Completion, Request, Sampling
+from teacherlm.stage import Plugin
+from teacherlm.store.sources import require
+from teacherlm.ways.rationalise import refuse_kinds_there
+
+FIRST_STEP = "\nA:" + SUFFIX["cot"]
+SECOND_STEP = "\nTherefore, the answer is"
+
+
+class SolveSettings(ChosenSettings):
+    name: Literal["solve"] = "solve"
+    kinds: ClassVar[tuple[str, ...]] = ("cot",)
+    wording: Literal["zero_shot_cot", "taught"] = "zero_shot_cot"
+    """zero_shot_cot: the prompts of that paper; taught: what a student of this project learned to continue (rationale first)."""
+    answer_tokens: Annotated[int, Field(ge=1)] = 64
+    """Longest second step, in which the answer is stated."""
+
+
+@dataclass(frozen=True)
+class Wording:
+    """What is read in the two steps about one question."""
+
+    first: str
+    second: str
+    """What stands behind the reasoning in the second step."""
+    one_step: bool
+    """Reasoning that states its answer is not asked for it again."""
+
+
+def wording(row: Mapping[str, Any], settings: SolveSettings, where: str) -> Wording:
+    chosen, prompt = template(str(row.get("template", "teacherlm"))), str(require(row, "prompt", where))
+    if settings.wording == "taught":
+        return Wording(prompt + SUFFIX["cot"], chosen.statement.rstrip(), one_step=True)
+    return Wording(question_of(row, where) + FIRST_STEP, SECOND_STEP, one_step=False)
+
+
+def question_of(row: Mapping[str, Any], where: str) -> str:
+    """`Q: ...` with its choices, as the template put it, without what asks for the answer."""
+    prompt = str(require(row, "prompt", where))
+    return prompt.removesuffix(template(str(row.get("template", "teacherlm"))).closing)
+
+
+def solve(row: Mapping[str, Any], terms: Terms, where: str, sample: int, settings: SolveSettings) -> Conversation[Row | Drop]:
+    """Prompts of Zero-shot-CoT (Kojima et al. 2022): `Q: ...\\nA: Let's think step by step.`, then that and the reasoning and
+    `\\nTherefore, the answer is`. The reasoning keeps its leading space in both."""
+    refuse_kinds_there(row, ("cot",), where)
+    words = wording(row, settings, where)
+    (reasoning,) = yield [Request(words.first, terms.max_new_tokens, terms.sampling, sample, where=where)]
+    if reasoning.finish == "error":
+        return Drop(f"cot: {reasoning.error}")
+    return (yield from conclude(solved(row, reasoning, words.first, terms, sample), words, terms, where, settings.answer_tokens))
+
+
+def conclude(row: Row, words: Wording, terms: Terms, where: str, answer_tokens: int) -> Conversation[Row | Drop]:
+    """Asks what the row's reasoning comes to; `found` is the answer in what is said, None where there is none."""
+    rule, choices = str(require(row, "answer_rule", where)), tuple(row.get("choices", ()))
+    if words.one_step and (stated := find_answer(row["cot"], rule, choices=choices)) is not None:
+        return {**row, "conclusion": "", "found": stated}
+    second = words.first + row["cot"].rstrip() + words.second
+    (said,) = yield [Request(second, answer_tokens, Sampling(stop=terms.sampling.stop), where=where)]
+    if said.finish == "error":
+        return Drop(f"answer: {said.error}")
+    return {**row, "conclusion": said.text, "found": find_answer(words.second.strip() + said.text, rule, choices=choices)}
+
+
+def solved(row: Mapping[str, Any], written: Completion, prompt: str, terms: Terms, sample: int) -> Row:
+    """The row with a rationale that was written without a look at the answer."""
+    return {
+        **row,
+        "cot": written.text,
+        "all": prompt + written.text,
+        "completion_index": sample,
+        "teacher": terms.teacher,
+        "cot_finish": written.finish,
+    }
+
+
+def build(settings: SolveSettings) -> Way:
+    def way(row: Mapping[str, Any], terms: Terms, where: str, sample: int) -> Conversation[Row | Drop]:
+        return solve(row, terms, where, sample, settings)
+
+    return way
+
+
+WAY = Plugin(SolveSettings, build)
