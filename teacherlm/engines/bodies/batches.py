@@ -8,8 +8,11 @@ import torch
 from transformers import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
-from teacherlm.engines.bodies.caches import GrowingCache, find_growing_cache
+from teacherlm.engines.bodies.caches import Change, GrowingCache, find_growing_cache
 from teacherlm.engines.bodies.prefixes import Group, find_groups, pays_off
+
+READ_AT_ONCE = 2048
+"""Prompt tokens, about: more would only make the intermediate results larger."""
 
 
 class CausalModel:
@@ -27,14 +30,18 @@ class CausalModel:
         return CausalBatch(self, cache, _counts(lines, self.model.device), scores[:, -1])
 
     def parts(self, lines: Sequence[list[int]]) -> list[list[int]]:
-        """Rows that are better read apart: those that share their beginning, and those that don't."""
-        everything = list(range(len(lines)))
-        alone = {row for group in find_groups(lines) for row in group.rows if not group.shared}
-        if not self.grows or not 0 < len(alone) < len(lines):
-            return [everything]
-        sharers = [row for row in everything if row not in alone]
-        together = [lines[row] for row in sharers]
-        return [sharers, sorted(alone)] if pays_off(together, find_groups(together)) else [everything]
+        """Rows to be read together: those that share their beginning, then the others; not many tokens at once."""
+        groups = sorted(find_groups(lines), key=lambda group: not group.shared) if self.grows else [Group(tuple(range(len(lines))), 0)]
+        parts: list[list[int]] = []
+        tokens, sharing = 0, True
+        for group in groups:
+            reading = group.shared + sum(len(lines[row]) - group.shared for row in group.rows)
+            if not parts or (self.grows and (tokens + reading > READ_AT_ONCE or sharing != bool(group.shared))):
+                parts.append([])
+                tokens = 0
+            parts[-1] += group.rows
+            tokens, sharing = tokens + reading, bool(group.shared)
+        return parts
 
     def read_lines(self, lines: Sequence[list[int]], last: int = 1, shareable: Sequence[int] | None = None) -> tuple[torch.Tensor, Any]:
         """(scores after each line's `last` tokens [rows, last, vocabulary], what was read); common beginnings are read once."""
@@ -103,17 +110,26 @@ class CausalBatch:
     def step(self) -> None:
         self.scores = self.model.read(self.ids, self.lengths, self.cache)[:, -1]
 
-    def keep(self, rows: Sequence[int], others: "CausalBatch | None" = None) -> None:
-        """The other rows leave; `others`, as far written as these, join below."""
-        indices = torch.tensor(rows, device=self.lengths.device)
-        self.ids, self.lengths = self.ids[indices], self.lengths[indices]
+    def keep(self, rows: Sequence[int], others: "CausalBatch | None" = None, joining: Sequence[int] = (), reserve: int = 0) -> list[int]:
+        """Only these rows stay, and these of `others`, as far written as these, join; both in ascending order.
+
+        Returns: which row has each place now, those of `others` counted on. As few as possible move.
+        """
+        before, device = len(self.lengths), self.lengths.device
+        order = _places(before, rows, [before + index for index in joining])
+        indices = torch.tensor(order, device=device)
         if isinstance(self.cache, GrowingCache):
-            width = int(self.lengths.max()) - 1  # the newest token is not read yet
-            self.cache.keep(indices, width, others.cache if others else None)
+            moved = _pairs([(place, index) for place, index in enumerate(order) if index < before and index != place], device)
+            joined = _pairs([(place, index - before) for place, index in enumerate(order) if index >= before], device)
+            width = int(self.lengths[torch.tensor(rows, device=device)].max()) - 1  # the newest token is not read yet
+            self.cache.change(Change(len(order), moved, joined), width, reserve, others.cache if others else None)
         else:
             self.cache.reorder_cache(indices)
+        ids, lengths = (self.ids, self.lengths)
         if others:
-            self.ids, self.lengths = torch.cat([self.ids, others.ids]), torch.cat([self.lengths, others.lengths])
+            ids, lengths = torch.cat([ids, others.ids]), torch.cat([lengths, others.lengths])
+        self.ids, self.lengths = ids[indices], lengths[indices]
+        return order
 
 
 class Seq2SeqModel:
@@ -169,12 +185,25 @@ class Seq2SeqBatch:
     def step(self) -> None:
         self.scores = self.model.read(self.encoded, self.mask, self.ids, self.cache)[:, -1]
 
-    def keep(self, rows: Sequence[int], others: Any = None) -> None:
-        assert others is None
+    def keep(self, rows: Sequence[int]) -> list[int]:
         indices = torch.tensor(rows, device=self.mask.device)
         self.cache.reorder_cache(indices)
         self.ids, self.mask, self.encoded = self.ids[indices], self.mask[indices], self.encoded[indices]
+        return list(rows)
 
 
 def _counts(lines: Sequence[list[int]], device: torch.device) -> torch.Tensor:
     return torch.tensor([len(line) for line in lines], device=device)
+
+
+def _places(before: int, staying: Sequence[int], joining: Sequence[int]) -> list[int]:
+    """Who has each place: those that stay keep theirs as far as there are so many places, the others fill the gaps."""
+    count = len(staying) + len(joining)
+    stays = {index for index in staying if index < count}
+    filling = iter([*(index for index in staying if index >= count), *joining])
+    return [place if place in stays else next(filling) for place in range(count)]
+
+
+def _pairs(pairs: Sequence[tuple[int, int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    targets, sources = zip(*pairs, strict=True) if pairs else ((), ())
+    return torch.tensor(targets, dtype=torch.long, device=device), torch.tensor(sources, dtype=torch.long, device=device)

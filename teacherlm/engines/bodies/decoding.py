@@ -147,12 +147,14 @@ class Writing:
         return count
 
     def _join(self, fresh: Any, slots: list[Row | None]) -> None:
-        if not any(slots):
-            return
+        joining = [index for index, row in enumerate(slots) if row]
         active = [index for index, row in enumerate(self.rows) if row]
-        if self.batch and active:
-            self.batch.keep(active, fresh)
-            self.rows = [self.rows[index] for index in active] + slots
+        if not joining:
+            return
+        if isinstance(self.batch, CausalBatch) and active:
+            order = self.batch.keep(active, fresh, joining, reserve=len(active) + len(self.entering))
+            both = self.rows + slots
+            self.rows = [both[index] for index in order]
         else:
             self.batch, self.rows = fresh, slots
 
@@ -169,8 +171,7 @@ class Writing:
                 self.waiting.extendleft(row for index in staying[half:] if (row := self.rows[index]))
                 staying = staying[:half]
         if self.batch and len(self.rows) - len(staying) >= max(1, len(self.rows) // TURNOVER):
-            self.batch.keep(staying)
-            self.rows = [self.rows[index] for index in staying]
+            self.rows = [self.rows[index] for index in self.batch.keep(staying)]
 
     def _go_back(self, failure: str) -> None:
         """All rows in hand wait again, for a smaller batch; a row that was alone is given up."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 SHARED_AT_LEAST = 4
-"""Tokens; a shorter beginning is not worth a reading of its own."""
+"""A beginning shorter than one in so many tokens of a row is not worth a reading of its own."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def find_groups(lines: Sequence[list[int]], shareable: Sequence[int] | None = No
     for index in sorted(range(len(lines)), key=lines.__getitem__):
         with_it = min(common_prefix(lines[rows[-1]], lines[index]), most[index], shared) if rows else 0
         # One prefix for all saves rows x length; a longer one for fewer rows may save more.
-        if rows and with_it >= SHARED_AT_LEAST and with_it * len(rows) >= shared * (len(rows) - 1):
+        if rows and with_it * SHARED_AT_LEAST >= len(lines[index]) and with_it * len(rows) >= shared * (len(rows) - 1):
             rows, shared = [*rows, index], with_it
         else:
             groups += [_group(rows, shared)] if rows else []
