@@ -134,6 +134,8 @@ def _default(field: FieldInfo) -> str | bool:
 
 
 def _spelled(value: Any) -> str:
+    if isinstance(value, ChosenSettings):
+        return value.name
     return repr(value) if isinstance(value, str) and not value.isprintable() else str(value)
 
 

@@ -13,6 +13,8 @@ from teacherlm.records import Completion, Load, Request, too_long
 from teacherlm.stage import Plugin, Runtime
 
 ROWS_AT_ONCE = 4
+LAST_WORDS = 12
+"""Options among these words of a prompt are the likely ones."""
 
 
 class ScriptedSettings(ChosenSettings):
@@ -55,12 +57,21 @@ class Scripted:
             return too_long(key, length, self.context)
         if self.settings.fail_on and self.settings.fail_on in request.prompt:
             return Completion(key, "", "error", length, error=f"told to fail on '{self.settings.fail_on}'")
+        if request.options:
+            return Completion(key, "", "stop", length, logprobs=tuple(self._weighed(request.prompt, option) for option in request.options))
         words = (self.settings.reply or self._drawn(request)).split(" ")
         room = request.max_new_tokens if self.context is None else min(request.max_new_tokens, self.context - length)
         text = " " + " ".join(words[:room])
         for stop in request.sampling.stop:
             text = text.split(stop)[0]
         return Completion(key, text, "stop" if len(words) <= room else "length", length, min(len(words), room))
+
+    def _weighed(self, prompt: str, option: str) -> float:
+        """From -3 to -4 by hash; -1 for an option that is among the last words of the prompt."""
+        last = {word.strip("().,:;!?").lower() for word in prompt.split()[-LAST_WORDS:]}
+        if option.strip(" ().").lower() in last:
+            return -1.0
+        return -3 - hashlib.blake2b(f"{prompt}\0{option}".encode(), digest_size=1).digest()[0] / 256
 
     def _drawn(self, request: Request) -> str:
         """4 to 19 words; other ones for each sample, and for each seed where sampling is on."""

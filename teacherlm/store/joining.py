@@ -116,9 +116,12 @@ class Counts:
 
     def next(self, key: str) -> int:
         """0 the first time, then 1, ..."""
-        query = f"INSERT INTO {self._name} VALUES (?, 1) ON CONFLICT (key) DO UPDATE SET count = count + 1 RETURNING count"
-        (count,) = self._database.execute(query, (number_of(key),)).fetchone()
-        return int(count) - 1
+        place = number_of(key)
+        if self._database.execute(f"INSERT OR IGNORE INTO {self._name} VALUES (?, 1)", (place,)).rowcount == 1:
+            return 0
+        (count,) = self._database.execute(f"SELECT count FROM {self._name} WHERE key = ?", (place,)).fetchone()
+        self._database.execute(f"UPDATE {self._name} SET count = ? WHERE key = ?", (count + 1, place))
+        return int(count)
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,11 @@ from teacherlm.answers import find_answer
 from teacherlm.catalog import find
 from teacherlm.datasets.word_problems import DATASET, WordProblemsSettings
 from teacherlm.errors import UserError
+from teacherlm.gates.arithmetic import ArithmeticSettings, judge
 from teacherlm.parsing import parse_config
 from teacherlm.records import Question
 from teacherlm.stages.prepare import PrepareConfig, prepare
-from teacherlm.verify import ARITHMETIC, Rationale
+from teacherlm.verify import Rationale
 
 SMALL = {"textbook": 40, "practice": 30, "test": 20}
 NUMBERS = re.compile(r"\d+")
@@ -68,7 +69,8 @@ def test_splits_have_the_sizes_asked_for_and_every_number_of_steps_equally_often
 def test_answers_follow_from_the_words_and_every_equation_holds(seed: int, largest: int, step: int) -> None:
     for question in everything(seed, largest=largest, largest_step=step, min_steps=3, max_steps=6):
         assert str(solve(question.question)) == question.answer == find_answer(question.explanation, "number")
-        assert ARITHMETIC.judge(Rationale("cot", question.explanation, question.answer, question.answer_rule)) == "right"
+        rationale = Rationale("cot", question.explanation, question.answer, question.answer_rule)
+        assert judge(rationale, ArithmeticSettings().rounded) == "right"
         assert all(0 <= int(number) <= largest for number in NUMBERS.findall(question.explanation))
 
 

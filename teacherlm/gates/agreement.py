@@ -1,0 +1,33 @@
+"""Does the answer that a rationale states agree with the right one?"""
+
+from typing import Literal
+
+from teacherlm.answers import find_answer, same
+from teacherlm.catalog import ChosenSettings
+from teacherlm.stage import Plugin
+from teacherlm.verify import REASONING_KINDS, JudgingGate, Rationale
+
+VERDICTS = ("wrong", "right", "unparsed")
+
+
+class AgreementSettings(ChosenSettings):
+    name: Literal["agreement"] = "agreement"
+    drops: list[Literal["wrong", "right", "unparsed"]] = ["wrong"]
+    """Verdicts that drop a row; [wrong, unparsed] keeps only what is known to be right."""
+
+
+def judge(rationale: Rationale) -> str:
+    """What the teacher said when asked for the answer afterwards counts before what its text says."""
+    found = rationale.found or find_answer(rationale.own_text, rationale.answer_rule, choices=rationale.choices)
+    if found is None:
+        return "unparsed"
+    return "right" if same(found, rationale.gold, rationale.answer_rule) else "wrong"
+
+
+def build(settings: AgreementSettings) -> JudgingGate:
+    return JudgingGate(
+        name=settings.name, judge=judge, verdicts=VERDICTS, drops=frozenset(settings.drops), column="verdict", kinds=REASONING_KINDS
+    )
+
+
+GATE = Plugin(AgreementSettings, build)

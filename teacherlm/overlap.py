@@ -1,0 +1,116 @@
+"""Overlap of texts with evaluation questions: sequences of words (n-grams) that stand in both.
+
+An index holds 8 bytes for each different sequence of the evaluation questions, and twice that while it is built: all 14,042 test
+questions of MMLU are 10 MB. What is looked up streams through. Words are compared without case and punctuation.
+"""
+
+import hashlib
+import re
+from array import array
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import takewhile
+from typing import Any
+
+Texts = Callable[[], Iterable[str]]
+"""May be called again: the texts are read twice."""
+
+MULTIPLIER = 0x9E3779B97F4A7C15
+"""Odd: the numbers of the words, themselves digests, are weighed by its powers modulo 2^64."""
+
+
+def words_of(text: str) -> list[str]:
+    """`Don't walk 1,000 miles!` -> dont walk 1000 miles"""
+    return re.findall(r"\w+", re.sub(r"(?<=\w)['’,](?=\w)", "", text.casefold()))
+
+
+@lru_cache(maxsize=1 << 16)
+def _number(word: str) -> int:
+    return int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "big")
+
+
+def _digests(words: Sequence[str], n: int) -> Any:
+    """One uint64 for each sequence of n words, in order; none for a shorter text."""
+    import numpy as np
+
+    numbers = np.array([_number(word) for word in words], dtype=np.uint64)
+    count = len(numbers) - n + 1
+    if count <= 0:
+        return np.empty(0, dtype=np.uint64)
+    sums = np.zeros(count, dtype=np.uint64)
+    for place in range(n):
+        sums += numbers[place : place + count] * np.uint64(pow(MULTIPLIER, place + 1, 1 << 64))
+    return sums
+
+
+@dataclass(frozen=True)
+class OverlapIndex:
+    """Sequences of evaluation questions by their length: n words, or all words of a question that has fewer."""
+
+    by_length: dict[int, Any]
+    """Length -> sorted uint64 digests."""
+    texts: int
+
+    def shares_sequence(self, text: str) -> bool:
+        """Whether a sequence of the index stands in the text."""
+        import numpy as np
+
+        words = words_of(text)
+        for length, known in self.by_length.items():
+            digests = _digests(words, length)
+            places = np.searchsorted(known, digests)
+            if len(known) and bool(np.any(known[np.minimum(places, len(known) - 1)] == digests)):
+                return True
+        return False
+
+    @property
+    def sequences(self) -> int:
+        return sum(len(known) for known in self.by_length.values())
+
+
+def build_index(sources: Iterable[Texts], n: int, shortest: int, common: int) -> OverlapIndex:
+    """Sequences of the texts.
+
+    What all texts of a source begin or end with (`Determine the correctness of ...`, `(A) True (B) False`) is left out, and so is a
+    sequence that more than `common` texts hold: those are the dataset's own words. Texts of fewer than `shortest` words say nothing.
+    """
+    import numpy as np
+
+    found: dict[int, array[int]] = defaultdict(lambda: array("Q"))
+    count = 0
+    for texts in sources:
+        opening, ending = _frame(map(words_of, texts()))
+        for words in map(words_of, texts()):
+            own = words[opening : len(words) - ending]
+            count += 1
+            if len(own) >= shortest:
+                length = min(n, len(own))
+                found[length].frombytes(np.unique(_digests(own, length)).tobytes())
+    return OverlapIndex({length: _rare(numbers, common) for length, numbers in sorted(found.items())}, count)
+
+
+def _rare(numbers: "array[int]", common: int) -> Any:
+    import numpy as np
+
+    values, counts = np.unique(np.frombuffer(numbers, dtype=np.uint64), return_counts=True)
+    return values[counts <= common]
+
+
+def _frame(texts: Iterator[list[str]]) -> tuple[int, int]:
+    """How many words all texts begin with and end with; none where there are too few texts to tell."""
+    first = next(texts, [])
+    opening, ending, count = first, first[::-1], 1
+    for words in texts:
+        count += 1
+        opening = _shared(opening, words)
+        ending = _shared(ending, words[::-1])
+    return (len(opening), len(ending)) if count > 2 else (0, 0)
+
+
+def _shared(one: list[str], other: list[str]) -> list[str]:
+    """What both begin with."""
+    if one == other[: len(one)]:
+        return one
+    return [word for word, _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))]
