@@ -57,5 +57,12 @@ def _about(rows: Sequence[Row]) -> dict[str, Any]:
     gold, rule = str(rows[0]["answer"]), rows[0]["answer_rule"]
     answers = [stated(row) for row in rows]
     right = sum(answer is not None and same(answer, gold, rule) for answer in answers)
-    votes = Counter(answer for answer in answers if answer is not None)
-    return {"pass_rate": right / len(rows), "vote": votes.most_common(1)[0][0] if votes else None}
+    return {"pass_rate": right / len(rows), "vote": vote([answer for answer in answers if answer is not None], rule)}
+
+
+def vote(answers: Sequence[str], rule: str) -> str | None:
+    """The answer that most attempts came to, in its first spelling; of two with as many votes the one that came first."""
+    votes: Counter[str] = Counter()
+    for answer in answers:
+        votes[next((known for known in votes if same(known, answer, rule)), answer)] += 1
+    return votes.most_common(1)[0][0] if votes else None

@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Generic, TypeVar
 
 from teacherlm import interrupt
@@ -116,7 +116,7 @@ class _Asking:
 
     def ask_all(self) -> None:
         while not interrupt.wanted():
-            for completion in self.engine.complete(self._requests()):
+            for completion in self._completions():
                 self.ledger.append([completion])
                 self.on_answer(completion)
                 self._answer(self.asked, completion.key)
@@ -128,6 +128,12 @@ class _Asking:
                 return
             if not self.again:
                 self._look_elsewhere()
+
+    def _completions(self) -> Iterator[Completion]:
+        """An engine that is asked nothing loads nothing."""
+        requests = self._requests()
+        if (first := next(requests, None)) is not None:
+            yield from self.engine.complete(chain([first], requests))
 
     def _requests(self) -> Iterator[tuple[str, Request]]:
         """What the engine pulls: first what opened conversations want next, then those of new ones."""
@@ -157,7 +163,10 @@ class _Asking:
                     _wait(self.elsewhere, key, one)
             if not one.missing:
                 self.again.append(one)
-        yield from new.items()
+        for key, request in new.items():
+            if interrupt.wanted():
+                return
+            yield key, request
 
     def _ended(self, one: _Open) -> bool:
         ended = _carry_on(one, self.engine, self.ledger)

@@ -35,15 +35,15 @@ class Wording:
     first: str
     second: str
     """What stands behind the reasoning in the second step."""
-    one_step: bool
-    """Reasoning that states its answer is not asked for it again."""
+    statement: str = ""
+    """Reasoning that holds this has stated its answer, and is not asked for it again."""
 
 
 def wording(row: Mapping[str, Any], settings: SolveSettings, where: str) -> Wording:
     chosen, prompt = template(str(row.get("template", "teacherlm"))), str(require(row, "prompt", where))
     if settings.wording == "taught":
-        return Wording(prompt + SUFFIX["cot"], chosen.statement.rstrip(), one_step=True)
-    return Wording(question_of(row, where) + FIRST_STEP, SECOND_STEP, one_step=False)
+        return Wording(prompt + SUFFIX["cot"], chosen.statement.rstrip(), chosen.statement.strip())
+    return Wording(question_of(row, where) + FIRST_STEP, SECOND_STEP)
 
 
 def question_of(row: Mapping[str, Any], where: str) -> str:
@@ -66,8 +66,8 @@ def solve(row: Mapping[str, Any], terms: Terms, where: str, sample: int, setting
 def conclude(row: Row, words: Wording, terms: Terms, where: str, answer_tokens: int) -> Conversation[Row | Drop]:
     """Asks what the row's reasoning comes to; `found` is the answer in what is said, None where there is none."""
     rule, choices = str(require(row, "answer_rule", where)), tuple(row.get("choices", ()))
-    if words.one_step and (stated := find_answer(row["cot"], rule, choices=choices)) is not None:
-        return {**row, "conclusion": "", "found": stated}
+    if words.statement and words.statement in row["cot"]:
+        return {**row, "conclusion": "", "found": find_answer(row["cot"], rule, choices=choices)}
     second = words.first + row["cot"].rstrip() + words.second
     (said,) = yield [Request(second, answer_tokens, Sampling(stop=terms.sampling.stop), where=where)]
     if said.finish == "error":

@@ -23,9 +23,9 @@ enhance(parse_config(EnhanceConfig, json.loads(sys.argv[1])))
 KINDS = ("cot", "error", "fundamental")
 
 
-def start(config: dict[str, Any]) -> "subprocess.Popen[bytes]":
+def start(config: dict[str, Any], told: Any = subprocess.DEVNULL) -> "subprocess.Popen[bytes]":
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([sys.executable, "-c", PROGRAM, json.dumps(config)], stderr=subprocess.DEVNULL, env=environment)
+    return subprocess.Popen([sys.executable, "-c", PROGRAM, json.dumps(config)], stderr=told, env=environment)
 
 
 def finish(config: dict[str, Any]) -> None:
@@ -64,13 +64,13 @@ def questions(path: Path, count: int) -> Path:
 
 
 @pytest.mark.slow
-def test_twenty_kills_with_shards_and_batches_redrawn_leave_no_trace(tmp_path: Path):
-    source = questions(tmp_path / "MORE.jsonl", 600)
-    output, draw = tmp_path / "killed", random.Random(20)
+def test_fifty_kills_with_shards_and_batches_redrawn_leave_no_trace(tmp_path: Path):
+    source = questions(tmp_path / "MORE.jsonl", 1200)
+    output, draw = tmp_path / "killed", random.Random(50)
     quick = {"input": str(source), "output": str(output), "teacher": "scripted"}
     finish({**quick, "output": str(tmp_path / "whole")})
     kills = 0
-    while kills < 20:
+    while kills < 50:
         shards = draw.choice([1, 3, 16])
         cut = {} if shards == 1 else {"shard": f"{draw.randrange(shards)}/{shards}"}
         config = {**quick, **cut, "teacher": {"name": "scripted", "delay": 0.005}, "batch_size": draw.choice([1, 2, 7, 64, 2000])}
@@ -78,11 +78,11 @@ def test_twenty_kills_with_shards_and_batches_redrawn_leave_no_trace(tmp_path: P
             kills += kill_once_at_work(config, output, 0, draw.uniform(0, 0.5))
         else:
             kills += kill_once_at_work(config, output, draw.randrange(1, 30), draw.uniform(0, 0.01))
-    assert 0 < len(asked_keys(output)) < 1800, "all kills have to come while there is work left"
+    assert 0 < len(asked_keys(output)) < 3600, "all kills have to come while there is work left"
     finish(quick)
     name = "MORE_cot_error_fundamental.jsonl"
     assert (output / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    assert len(asked_keys(output)) == len(set(asked_keys(output))) == 1800, "no finished request was asked again"
+    assert len(asked_keys(output)) == len(set(asked_keys(output))) == 3600, "no finished request was asked again"
 
 
 @pytest.mark.slow
@@ -101,14 +101,35 @@ def test_kills_while_the_rows_are_written_leave_no_half_file(tmp_path: Path):
     assert written.read_bytes() == whole
 
 
-def test_two_processes_on_the_same_output_lose_nothing(tmp_path: Path):
-    source = questions(tmp_path / "MORE.jsonl", 60)
+def test_two_processes_on_the_same_output_share_the_work_and_ask_nothing_twice(tmp_path: Path):
+    source = questions(tmp_path / "MORE.jsonl", 300)
     config = {"input": str(source), "output": str(tmp_path / "both"), "teacher": {"name": "scripted", "delay": 0.002}}
-    running = [start(config), start({**config, "batch_size": 3})]
+    told = (tmp_path / "told").open("w+")
+    running = [start(config, told), start({**config, "batch_size": 3}, told)]
     assert [process.wait(timeout=60) for process in running] == [0, 0]
     finish({**config, "output": str(tmp_path / "whole")})
     name = "MORE_cot_error_fundamental.jsonl"
     assert (tmp_path / "both" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    segments = [path.read_bytes().count(b"\n") for path in (tmp_path / "both" / "ledger").glob("*.jsonl")]
+    assert len(segments) == 2 and min(segments) > 100, "both were at work"
+    assert len(asked_keys(tmp_path / "both")) == len(set(asked_keys(tmp_path / "both"))) == 900
+    told.seek(0)
+    assert any(f"process {process.pid} on " in line and "is at work on the same" in line for line in told for process in running)
+
+
+def test_what_a_killed_process_had_taken_is_asked_by_the_one_beside_it(tmp_path: Path):
+    source = questions(tmp_path / "MORE.jsonl", 100)
+    output = tmp_path / "both"
+    config = {"input": str(source), "output": str(output), "teacher": {"name": "scripted", "delay": 0.01}, "kinds": ["cot"]}
+    first = start(config)
+    while len(asked_keys(output)) < 5:
+        time.sleep(0.01)
+    second = start(config)
+    time.sleep(0.5)
+    first.kill()
+    first.wait(timeout=60)
+    assert second.wait(timeout=60) == 0
+    assert len(asked_keys(output)) == len(set(asked_keys(output))) == 100
 
 
 @pytest.mark.slow
