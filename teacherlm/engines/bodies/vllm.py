@@ -6,7 +6,7 @@ count. vLLM is always given a few more rows than it can write at once: it never 
 
 import asyncio
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -30,8 +30,10 @@ PART = 64
 @dataclass(frozen=True)
 class Written:
     completion: Completion
+    read: int = 0
+    """Prompt tokens that vLLM could have had in its cache."""
     cached: int = 0
-    """Prompt tokens that vLLM had in its cache."""
+    """And had."""
 
 
 class VllmEngine:
@@ -75,7 +77,7 @@ class VllmEngine:
         waiting = iter(requests)
         writing: dict[str, Future[Written]] = {}
         finished: SimpleQueue[str] = SimpleQueue()
-        prompt_tokens = cached = 0
+        read = cached = 0
         try:
             while True:
                 while (room := self.window - len(writing)) > 0 and not interrupt.wanted():
@@ -88,42 +90,43 @@ class VllmEngine:
                 if not writing:
                     break
                 written = writing.pop(finished.get()).result()
-                prompt_tokens += written.completion.prompt_tokens
+                read += written.read
                 cached += written.cached
                 yield written.completion
         finally:
             for future in writing.values():
                 future.cancel()
-        self._tell(prompt_tokens, cached)
+        self._tell(read, cached)
 
     def _begin(self, part: list[tuple[str, Request]]) -> list[tuple[str, "Future[Written]"]]:
         if not part:
             return []
         texts = self.render([request.prompt for _, request in part])
-        rows = zip(part, texts, self.encode(texts), strict=True)
-        work = [(key, self._answer(key, request, text, prompt)) for (key, request), text, prompt in rows]
+        work: list[tuple[str, Coroutine[Any, Any, Written]]] = []
+        for (key, request), text, prompt in zip(part, texts, self.encode(texts), strict=True):
+            wholes = [self._continued(text, prompt, option) for option in request.options]
+            work.append((key, self._answer(key, request, prompt, wholes)))
         return [(key, asyncio.run_coroutine_threadsafe(one, self.loop)) for key, one in work]
 
-    async def _answer(self, key: str, request: Request, text: str, prompt: list[int]) -> Written:
-        if len(prompt) >= self.context:
-            return Written(too_long(key, len(prompt), self.context))
+    async def _answer(self, key: str, request: Request, prompt: list[int], wholes: list[list[int]]) -> Written:
+        """`wholes`: the prompt with each of the request's options behind it."""
+        longest = max(map(len, wholes), default=len(prompt))
+        if longest >= self.context:
+            return Written(too_long(key, longest, self.context))
         try:
-            if request.options:
-                return await self._weigh(key, prompt, [self._continued(text, prompt, option) for option in request.options])
-            return await self._write(key, request, prompt)
+            return await (self._weigh(key, prompt, wholes) if wholes else self._write(key, request, prompt))
         except ValueError as error:  # vLLM refuses this request; the others go on
             return Written(Completion(key, "", "error", len(prompt), error=f"vLLM refuses it: {first_line(error)}"))
 
     async def _write(self, key: str, request: Request, prompt: list[int]) -> Written:
         params = params_of(key, request, min(request.max_new_tokens, self.context - len(prompt)), self.ends)
         output = await self._ask(key, prompt, params)
-        return Written(completion_of(key, len(prompt), output), output.num_cached_tokens or 0)
+        return Written(completion_of(key, len(prompt), output), len(prompt), output.num_cached_tokens or 0)
 
     async def _weigh(self, key: str, prompt: list[int], wholes: list[list[int]]) -> Written:
         """vLLM writes one token behind each whole, because it must write something."""
-        longest = max(map(len, wholes))
-        if longest >= self.context:
-            return Written(too_long(key, longest, self.context))
+        if not prompt:
+            raise ValueError("there is nothing before the options")
         params = SamplingParams(
             temperature=0.0, max_tokens=1, prompt_logprobs=0, detokenize=False, output_kind=RequestOutputKind.FINAL_ONLY
         )
@@ -145,11 +148,11 @@ class VllmEngine:
                 return output
         raise RuntimeError(f"vLLM left the request {name} without an answer")
 
-    def _tell(self, prompt_tokens: int, cached: int) -> None:
-        if not self.caches_prefixes:
+    def _tell(self, read: int, cached: int) -> None:
+        if read and self.caches_prefixes:
+            say(f"vllm: prefix caching is on: {cached / read:.0%} of {read} prompt tokens were there already.")
+        elif read:
             say("vllm: prefix caching is off: every prompt was computed in full.")
-        elif prompt_tokens:
-            say(f"vllm: prefix caching is on: {cached / prompt_tokens:.0%} of {prompt_tokens} prompt tokens were there already.")
 
 
 def _note(finished: "SimpleQueue[str]", key: str, future: "Future[Written]") -> None:

@@ -33,8 +33,8 @@ class Running:
 
 
 def run_engine(arguments: AsyncEngineArgs) -> Running:
-    """SIGINT and SIGTERM often come to a whole process group, and vLLM's processes would drop everything. This process answers them:
-    the thread that starts those hears neither, and so do they."""
+    """SIGINT and SIGTERM often come to a whole process group, and vLLM's processes would drop everything. Only this one answers them:
+    the thread that starts the others does not hear them, and so they do not either."""
     resource_tracker.ensure_running()  # starting it later would let the signals through again
     before = set(multiprocessing.active_children())
     started: Future[AsyncLLMEngine] = Future()
