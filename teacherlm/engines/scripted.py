@@ -48,7 +48,8 @@ class Scripted:
         waiting = iter(requests)
         while batch := list(islice(waiting, self.load.rows or ROWS_AT_ONCE)):
             for key, request in reversed(batch):
-                time.sleep(self.settings.delay)
+                if self.settings.delay:  # even a sleep of no length gives the processor away
+                    time.sleep(self.settings.delay)
                 yield self._completion(key, request)
 
     def _completion(self, key: str, request: Request) -> Completion:
