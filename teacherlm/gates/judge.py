@@ -27,7 +27,7 @@ PROMPTS = {
     "score": INTRODUCTION
     + "How good is the explanation, from 1 (wrong or empty) to 5 (correct and complete)? Answer with one number.\nScore:",
 }
-SCORE = r"(?<![\d.,/-])([1-5])(?![\d]|[.,/]\d|\s*[-–]\s*\d)(?:\s*(?:/|out of)\s*5)?"
+SCORE = r"(?<![\d.,/-])([1-5])(?!\d|[.,]\d|\s?/(?!\s?5\b)|\s*[-–]\s*\d)(?:\s*(?:/|out of)\s*5)?"
 
 
 class JudgeSettings(ChosenSettings):

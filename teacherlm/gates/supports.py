@@ -9,6 +9,7 @@ from pydantic import Field
 
 from teacherlm.answers import find_answer, normalise
 from teacherlm.catalog import ChosenSettings, EngineChoice
+from teacherlm.errors import UserError
 from teacherlm.prompts import SUFFIX, clean, letters, template
 from teacherlm.records import Completion, Request
 from teacherlm.stage import Plugin
@@ -17,6 +18,7 @@ from teacherlm.verify import REASONING_KINDS, AskingGate, Rationale
 VERDICTS = ("against", "no better", "failed", "supports")
 SENTENCE = re.compile(r"[^.!?\n]*(?:[.!?](?!\s|$)[^.!?\n]*)*[.!?\n]*\s*")
 """Up to a stop that ends a sentence: not that of 3.5."""
+LEADING_WORD = re.compile(r"^\s*(?:yes|no)\b\s*[,;:]", re.IGNORECASE)
 LETTER = re.compile(r"\s?\(\s?[A-Z]\s?\)")
 
 
@@ -36,6 +38,8 @@ def hidden(rationale: Rationale) -> str:
     rule, choices = rationale.answer_rule, rationale.choices
     text = rationale.own_text
     kept = "".join(one for one in SENTENCE.findall(text) if not _states(one, rule, choices))
+    if rule == "yes_no":
+        kept = LEADING_WORD.sub("", kept)
     return clean(LETTER.sub("", kept) if choices else kept)
 
 
@@ -64,8 +68,10 @@ def ask(rationale: Rationale, margin: float) -> Generator[list[Request], list[Co
     before, options, right = options_of(rationale)
     told = f"{rationale.prompt}{SUFFIX[rationale.kind]} {hidden(rationale)}{before}"
     answers = yield [Request(prompt, 0, options=options) for prompt in (told, rationale.prompt + before)]
-    if any(len(answer.logprobs) != len(options) or answer.finish == "error" for answer in answers):
+    if any(answer.finish == "error" for answer in answers):
         return "failed"
+    if any(len(answer.logprobs) != len(options) for answer in answers):
+        raise UserError("gate supports: its engine does not weigh options; the engines transformers and vllm do.")
     with_it, without = (shares(answer.logprobs) for answer in answers)
     gain = with_it[right] - without[right]
     if gain > margin and all(other < with_it[right] for place, other in enumerate(with_it) if place != right):

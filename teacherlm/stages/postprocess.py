@@ -44,7 +44,7 @@ class PostprocessConfig(StageConfig):
     """Outputs of `enhance` (folder or .jsonl). Different kinds are joined side by side, by id and completion_index; the same kinds by
     several teachers are stacked, and each row says who wrote it."""
     verify: list[GateChoice] = Field(default_factory=_agreement)
-    """Gates that drop rows (`teacherlm list gates`), by name or with settings: [agreement, {name: length, min_words: 10}]."""
+    """Gates that drop rows (`teacherlm list gates`), by name or with settings: agreement, {name: length, min_words: 10}."""
     measure: list[GateChoice] = []
     """Gates that only count."""
     best: Annotated[int | None, Field(ge=1)] = None

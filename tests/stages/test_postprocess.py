@@ -1,54 +1,20 @@
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from enhanced_rows import Row, dataset, done, enhanced, lines, soups, write_lines
 
 from teacherlm.errors import UserError
 from teacherlm.prompts import SUFFIX, clean
-from teacherlm.stage import Outcome
-from teacherlm.stages.postprocess import PostprocessConfig, postprocess
 from teacherlm.stages.prepare import PrepareConfig, prepare
 
 SEED_COLUMNS = ["ex_id", "sentence", "explanation", "label", "entity", "en_wiki_pageid", "entity_mention_loc"]
 SEED_COLUMNS += ["text", "cot_text", "error_text", "fundamental_text", "cot", "all", "cot_tail"]
-Row = dict[str, Any]
-
-
-def lines(path: Path) -> list[Row]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def write_lines(path: Path, rows: list[Row]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
-    return path
-
-
-def enhanced(question: Row, **texts: str) -> Row:
-    """A row as `enhance` writes it, with given rationales."""
-    first = next(iter(texts))
-    ends = {f"{kind}_finish": "stop" for kind in texts}
-    return {**question, **texts, "all": question[f"{first}_text"] + texts[first], "completion_index": 0, "teacher": first, **ends}
-
-
-def done(output: Path, *inputs: Path, **values: Any) -> Outcome:
-    return postprocess(PostprocessConfig.model_validate({"input": list(inputs), "output": output, **values}))
-
-
-def dataset(folder: Path) -> Any:
-    from datasets import load_from_disk
-
-    return load_from_disk(str(folder))
 
 
 @pytest.fixture
 def questions(tmp_path: Path) -> list[Row]:
-    rows = [{"ex_id": f"t{i}", "sentence": f"Soup number {i} is liquid.", "label": "true"} for i in range(4)]
-    source = write_lines(tmp_path / "raw" / "train.json", rows)
-    prepare(PrepareConfig.model_validate({"dataset": "creak", "source": str(source), "output": tmp_path / "questions"}))
-    return lines(tmp_path / "questions" / "CREAK.jsonl")
+    return soups(tmp_path)
 
 
 def says(letter: str) -> Callable[[Row], str]:
