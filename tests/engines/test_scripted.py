@@ -23,3 +23,14 @@ def test_completions_come_in_any_order_and_each_once():
 def test_context_and_budget_bound_the_text():
     assert texts(Request("a b c", 2), reply="1 2 3 4") == " 1 2"
     assert texts(Request("a b c", 9), reply="1 2 3 4", context=6) == " 1 2 3"
+
+
+def test_options_are_weighed_by_the_last_words_of_the_prompt_else_by_hash():
+    engine = ENGINE.build(ScriptedSettings(), 0, Load())
+    (told,) = engine.complete([("k", Request("It is (A) or (B). So it is B. The answer is (", 0, options=("A", "B")))])
+    assert (told.text, told.finish, len(told.logprobs)) == ("", "stop", 2)
+    far = "It is (A) or (B)." + " word" * 20
+    (told,) = engine.complete([("k", Request(f"{far} So it is B. The answer is (", 0, options=("A", "B")))])
+    assert told.logprobs[1] == -1.0 and -4 <= told.logprobs[0] <= -3
+    (again,) = engine.complete([("k", Request(f"{far} So it is B. The answer is (", 0, options=("B", "A")))])
+    assert again.logprobs == told.logprobs[::-1]

@@ -1,4 +1,4 @@
-"""A folder of the user's is searched like the rooms: a dataset, an engine, an objective without touching the package."""
+"""A folder of the user's is searched like the rooms: a dataset, an engine, an objective, a gate without touching the package."""
 
 import json
 import subprocess
@@ -44,3 +44,16 @@ def test_without_the_folder_they_are_not_known(tmp_path: Path) -> None:
     done = run(tmp_path, steps())
     assert done.returncode == 2
     assert "prepare: dataset: No dataset named 'colours'." in done.stderr
+
+
+def test_a_gate_of_a_plugin_folder_drops_rows_with_its_settings(tmp_path: Path) -> None:
+    chain = [*steps()[:2], {"postprocess": {"verify": [{"name": "shouting", "marks": 3}], "measure": ["agreement"]}}]
+    chain[1] = {"enhance": {"teacher": {"name": "scripted", "reply": "Red! Red! Red!"}, "kinds": ["cot"], "limit": 2}}
+    done = run(
+        tmp_path,
+        [*chain, {"postprocess": {"name": "calmly", "input": "$enhance", "verify": [{"name": "shouting", "marks": 4}]}}],
+        plugins=[str(PLUGINS)],
+    )
+    assert "none of 2 rows is left (gate shouting: cot is loud: 2)" in done.stderr
+    funnel = json.loads((tmp_path / "run/calmly/manifest.json").read_text())["facts"]["funnel"]
+    assert funnel == {"questions in": 2, "unusable": 0, "shouting": {"loud": 0, "calm": 2}, "kept": 2}
