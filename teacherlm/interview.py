@@ -120,7 +120,11 @@ class Interview:
                 self.judged[kind, row.get(f"{kind}_finish") == "stop" and not is_wrong(row, kind)] += 1
 
     def _figures(self, seconds: float) -> dict[str, str]:
-        shown = {"tokens": f"{self.asked['tokens']:,}", "tokens/s": f"{self.asked['tokens'] / max(seconds, 1e-9):.0f}"}
+        shown = {
+            "answers": f"{self.asked['asked']:,}",
+            "tokens": f"{self.asked['tokens']:,}",
+            "tokens/s": f"{self.asked['tokens'] / max(seconds, 1e-9):.0f}",
+        }
         for kind in self.questions.terms.kinds:
             good, bad = self.judged[kind, True], self.judged[kind, False]
             if good + bad:
