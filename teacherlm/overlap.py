@@ -1,7 +1,8 @@
 """Overlap of texts with evaluation questions: sequences of words (n-grams) that stand in both.
 
-An index holds 8 bytes for each different sequence of the evaluation questions, and twice that while it is built: all 14,042 test
-questions of MMLU are 10 MB. What is looked up streams through. Words are compared without case and punctuation.
+An index holds 8 bytes for each different sequence of the evaluation questions, and five times that while it is built: 100,000
+questions of 60 words are 38 MB, 195 MB for the 12 seconds of building. What is looked up streams through. Words are compared
+without case and punctuation.
 """
 
 import hashlib

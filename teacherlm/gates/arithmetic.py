@@ -1,9 +1,6 @@
 """Does every equation in a rationale hold? A teacher that knows the answer can bend a step to reach it."""
 
-import ast
-import operator
 import re
-from collections.abc import Callable, Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -13,14 +10,11 @@ from teacherlm.stage import Plugin
 from teacherlm.verify import REASONING_KINDS, JudgingGate, Rationale
 
 VERDICTS = ("wrong", "right", "unparsed")
-EQUATION = re.compile(r"(?<![\w.])(-?\d+(?:\.\d+)?(?:\s*[-+*/×÷]\s*-?\d+(?:\.\d+)?)+)\s*=\s*(-?\d+(?:\.\d+)?)(?![\w/*×÷])")
-"""`3 + 4 * 2 = 11`: numbers and signs of arithmetic, an equals sign, a number."""
-OPERATORS: Mapping[type[ast.operator], Callable[[float, float], float]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-}
+NUMBER = r"-?[0-9]+(?:\.[0-9]+)?"
+SIGN = r"[ \t]*[-+*/×÷][ \t]*"
+EQUATION = re.compile(rf"(?<![\w.])({NUMBER}(?:{SIGN}{NUMBER})+)[ \t]*=[ \t]*({NUMBER})(?![\w/*×÷])")
+"""`3 + 4 * 2 = 11` on one line: numbers and signs of arithmetic, an equals sign, a number."""
+STEP = re.compile(rf"((?<=[0-9])[ \t]*[-+*/×÷])?[ \t]*({NUMBER})")
 
 
 class ArithmeticSettings(ChosenSettings):
@@ -41,21 +35,21 @@ def judge(rationale: Rationale, rounded: float) -> str:
 
 
 def calculate(text: str) -> float | None:
-    """The value of `3 + 4 * 2`; None where it divides by zero. Read as a tree of sums, never run as code."""
-    plain = re.sub(r"\b0+(?=\d)", "", text.replace("×", "*").replace("÷", "/"))  # 007 is no number to Python
-    try:
-        return _value(ast.parse(plain.strip(), mode="eval").body)
-    except ZeroDivisionError:
-        return None
-
-
-def _value(node: ast.expr) -> float:
-    if isinstance(node, ast.BinOp):
-        return float(OPERATORS[type(node.op)](_value(node.left), _value(node.right)))
-    if isinstance(node, ast.UnaryOp):
-        return -_value(node.operand)
-    assert isinstance(node, ast.Constant) and isinstance(node.value, (int, float))
-    return float(node.value)
+    """The value of `3 + 4 * 2`; None where it divides by zero. Products first, else from left to right, however long."""
+    total, product = 0.0, 1.0
+    for number, (sign, written) in enumerate((sign.strip(), written) for sign, written in STEP.findall(text)):
+        value = float(written)
+        if number == 0:
+            product = value
+        elif sign in "*×":
+            product *= value
+        elif sign in "/÷":
+            if value == 0:
+                return None
+            product /= value
+        else:
+            total, product = total + product, -value if sign == "-" else value
+    return total + product
 
 
 def build(settings: ArithmeticSettings) -> JudgingGate:

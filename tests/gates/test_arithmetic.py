@@ -1,3 +1,5 @@
+from collections import Counter
+
 import pytest
 from gate_cases import built
 from hypothesis import given
@@ -23,6 +25,10 @@ def verdict(text: str, **settings: object) -> str:
         (" 4 / 0 = 4", "wrong"),
         (" x + 3 = 7, so there are seven.", "unparsed"),
         (" 2 + 2 = 4.\nQ: 2 + 2 = 5?", "right"),
+        (" A total of 12\n- 5 apples = 7.", "unparsed"),
+        (" 1" + " + 1" * 5000 + " = 5001", "right"),
+        (" 007 + 1 = 8", "right"),
+        (" ٣ + ٤ = 9", "unparsed"),
     ],
 )
 def test_the_arithmetic_gate_checks_every_equation(text: str, expected: str) -> None:
@@ -38,3 +44,15 @@ def test_how_far_a_result_may_be_rounded_is_a_setting() -> None:
 def test_sums_are_calculated_as_arithmetic_says(terms: list[tuple[int, str]], last: int) -> None:
     text = "".join(f"{number} {sign} " for number, sign in terms) + str(last)
     assert calculate(text) == eval(text)  # noqa: S307  (digits and signs of our own making)
+
+
+@given(st.text("0123456789.+-*/×÷= \n", max_size=60))
+def test_no_text_breaks_it(text: str) -> None:
+    assert verdict(text) in ("right", "wrong", "unparsed")
+
+
+@pytest.mark.real
+def test_what_gpt3_calculated_is_judged(gpt3: list[Rationale]) -> None:
+    gate = built("arithmetic")
+    counts = Counter(gate.verdict(one) for one in gpt3)
+    assert counts["right"] > 5 * counts["wrong"] > 0, counts
