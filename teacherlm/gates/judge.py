@@ -42,6 +42,8 @@ class JudgeSettings(ChosenSettings):
     """The question as jinja2 text, with prompt, answer, choices, rationale, kind and the row's own columns; by default ours."""
     prompt_file: Input | None = None
     """A file with the question instead."""
+    kinds: list[Literal["cot", "error", "fundamental"]] = ["cot", "fundamental"]
+    """Kinds it is asked about; a text about common mistakes needs a question of its own."""
     max_new_tokens: Annotated[int, Field(ge=1)] = 16
     """Longest reply; more for a model that thinks first."""
     drops: list[Literal["bad", "failed", "unparsed", "good"]] = ["bad"]
@@ -107,7 +109,13 @@ def build(settings: JudgeSettings) -> AskingGate:
         return "failed" if told.finish == "error" else parse_reply(told.text, settings.reply, settings.good_from)
 
     return AskingGate(
-        name=settings.name, ask=ask, engine=settings.engine, verdicts=VERDICTS, drops=frozenset(settings.drops), column="judge"
+        name=settings.name,
+        ask=ask,
+        engine=settings.engine,
+        verdicts=VERDICTS,
+        drops=frozenset(settings.drops),
+        column="judge",
+        kinds=frozenset(settings.kinds),
     )
 
 

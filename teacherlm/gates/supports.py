@@ -26,6 +26,8 @@ class SupportsSettings(ChosenSettings):
     name: Literal["supports"] = "supports"
     engine: EngineChoice
     """The model that weighs, e.g. {name: transformers, model: ...}; a small one will do."""
+    by: Literal["letters", "texts"] = "letters"
+    """Which answers of a question with choices are weighed: (A), (B), ..., or their texts, for a model too small to know letters."""
     margin: Annotated[float, Field(ge=0)] = 0.0
     """How much the rationale must add to the logarithm of the right answer's probability."""
     drops: list[Literal["against", "no better", "failed", "supports"]] = ["against"]
@@ -50,22 +52,25 @@ def _states(sentence: str, rule: str, choices: tuple[str, ...]) -> bool:
     return re.search(r"\banswer\b", sentence, re.IGNORECASE) is not None and find_answer(sentence, rule, choices=choices) is not None
 
 
-def options_of(rationale: Rationale) -> tuple[str, tuple[str, ...], int]:
+def options_of(rationale: Rationale, by: str = "letters") -> tuple[str, tuple[str, ...], int]:
     """(what stands before an answer, the answers, position of the right one); a free answer stands alone."""
     chosen = template(rationale.template)
+    before = chosen.statement.rstrip()
     if rationale.choices:
         known = letters(rationale.choices)
-        return chosen.letter_prefix, tuple(known), known.index(normalise(rationale.gold, "letter"))
-    before = chosen.statement.rstrip()
+        right = known.index(normalise(rationale.gold, "letter"))
+        if by == "letters":
+            return chosen.letter_prefix, tuple(known), right
+        return before, tuple(f" {choice.strip()}" for choice in rationale.choices), right
     gold = normalise(rationale.gold, rationale.answer_rule)
     if gold in ("yes", "no"):
         return before, (" yes", " no"), ("yes", "no").index(gold)
     return before, (f" {rationale.gold.strip()}",), 0
 
 
-def ask(rationale: Rationale, margin: float) -> Generator[list[Request], list[Completion], str]:
+def ask(rationale: Rationale, by: str, margin: float) -> Generator[list[Request], list[Completion], str]:
     """Both questions end alike, in the words before an answer; only the rationale is in one and not in the other."""
-    before, options, right = options_of(rationale)
+    before, options, right = options_of(rationale, by)
     told = f"{rationale.prompt}{SUFFIX[rationale.kind]} {hidden(rationale)}{before}"
     answers = yield [Request(prompt, 0, options=options) for prompt in (told, rationale.prompt + before)]
     if any(answer.finish == "error" for answer in answers):
@@ -91,7 +96,7 @@ def shares(logprobs: tuple[float, ...]) -> tuple[float, ...]:
 def build(settings: SupportsSettings) -> AskingGate:
     return AskingGate(
         name=settings.name,
-        ask=lambda rationale: ask(rationale, settings.margin),
+        ask=lambda rationale: ask(rationale, settings.by, settings.margin),
         engine=settings.engine,
         verdicts=VERDICTS,
         drops=frozenset(settings.drops),

@@ -47,6 +47,11 @@ def test_both_prompts_end_alike_and_the_stated_answer_is_hidden() -> None:
     assert told.options == bare.options == ("A", "B")
 
 
+def test_choices_are_weighed_by_their_texts_where_asked() -> None:
+    _, (told, _) = judged(LETTERS, (-1.0, -2.0), (-1.0, -2.0), by="texts")
+    assert told.prompt.endswith("Soup flows. The answer is") and told.options == (" solid", " liquid")
+
+
 def test_yes_or_no_are_weighed_against_each_other_and_a_free_answer_against_itself() -> None:
     coin = Rationale("cot", " Yes, it was flipped twice. Yes.", "Yes", "yes_no", prompt="Q: Is it up? A:")
     _, (told, _) = judged(coin, (-1.0, -2.0), (-1.0, -2.0))
@@ -106,11 +111,11 @@ def test_a_real_tiny_model_tells_the_story_that_leads_to_the_answer(stories260k:
     def answer(request: Request) -> Completion:
         return next(iter(engine.complete([("k", request)])))
 
-    verdicts = {}
-    for text in (
-        " Lily saw a big ball. She loved the ball. She played with the ball all day.",
-        " Tom had a cat. The cat was sad. The cat ran.",
-    ):
-        story = Rationale("cot", text, "ball", "exact", prompt="What did Lily play with?")
-        verdicts[text[:5]] = carried(gate, story, answer)[0]
-    assert verdicts == {" Lily": "supports", " Tom ": "against"}
+    ball = " Lily saw a ball. She loved the ball. She played with the ball all day."
+    cat = " Lily saw a cat. She loved the cat. She played with the cat all day."
+    free = [Rationale("cot", text, "ball", "exact", prompt="What did Lily play with?") for text in (ball, cat)]
+    assert [carried(gate, one, answer)[0] for one in free] == ["supports", "against"]
+    texts = GATE.build(settings.model_copy(update={"by": "texts"}))
+    for gold, expected in (("A", ["supports", "against"]), ("B", ["against", "supports"])):
+        asked = [Rationale("cot", text, gold, "letter", ("ball", "cat"), prompt="What did Lily play with?") for text in (ball, cat)]
+        assert [carried(texts, one, answer)[0] for one in asked] == expected

@@ -134,6 +134,16 @@ def test_a_model_is_asked_about_what_cheaper_gates_leave_and_never_twice(tmp_pat
     assert len(asked(tmp_path / "out")) == 4
 
 
+def test_a_model_is_asked_about_the_kinds_that_its_question_fits(tmp_path: Path):
+    rows = [enhanced(q, cot=GOOD, error=" One may think that it is solid.") for q in soups(tmp_path)]
+    source = write_lines(tmp_path / "X.jsonl", rows)
+    done(tmp_path / "out", source, verify=[JUDGE])
+    assert (dataset(tmp_path / "out")[0]["cot_judge"], dataset(tmp_path / "out")[0]["error_judge"]) == ("good", "not judged")
+    mistakes = {**JUDGE, "kinds": ["error"], "prompt": "Is this a common mistake? {{ rationale }}"}
+    done(tmp_path / "mistakes", source, verify=[mistakes])
+    assert dataset(tmp_path / "mistakes")[0]["error_judge"] == "good"
+
+
 def test_a_model_that_says_no_drops_a_row_and_one_that_mumbles_does_not(tmp_path: Path):
     source = written(tmp_path, GOOD, GOOD + " So.")
     no = {"name": "judge", "engine": {"name": "scripted", "reply": "no"}}
@@ -214,6 +224,15 @@ def test_names_of_gates_stand_on_the_command_line(tmp_path: Path):
     funnel = json.loads((tmp_path / "out" / "manifest.json").read_text())["facts"]["funnel"]
     assert list(funnel) == ["questions in", "unusable", "agreement", "leak", "length", "kept"] and funnel["kept"] == 3
     assert "kept 3 of 6 rows (" in ended.stderr and "gate leak: cot is leak: 1" in ended.stderr
+
+
+def test_what_was_asked_stays_when_the_rest_is_redone(tmp_path: Path):
+    source = written(tmp_path, *TEXTS)
+    assert subprocess.run(command(tmp_path, source), capture_output=True, timeout=120).returncode == 0
+    before = asked(tmp_path / "out")
+    again = subprocess.run([*command(tmp_path, source), "--best", "1", "--overwrite"], capture_output=True, text=True, timeout=120)
+    assert again.returncode == 0, again.stderr
+    assert asked(tmp_path / "out") == before != []
 
 
 @pytest.mark.real
