@@ -69,6 +69,7 @@ class Screen:
 
     def begin(self) -> None:
         """Before each time the rows are gone through."""
+        self.failures = Failures()
         for gate in self.judging:
             if gate.memory:
                 gate.memory.begin()

@@ -31,6 +31,8 @@ STOP_OF_WORD = rf"(?=\s*(?:[.,;:!?\n—–-]|{REASON}))"
 """... after yes, no, true and false, which begin no other sentence than their own."""
 STOP_OF_ONE = rf"(?=\s*(?:[;:!\n]|{REASON}))"
 """... after 0 and 1: `1. First, ...` is a list."""
+NOTHING = r"(?!)"
+"""Matches no text at all."""
 SINGLE_WORDS = ("yes", "no", "true", "false")
 
 TOLD = (
@@ -68,16 +70,20 @@ def _spellings(gold: str, rule: str, choices: tuple[str, ...]) -> tuple[str, str
     if not choices:
         word = _phrase(gold)
         if rule == "number":
-            number = re.escape(gold.strip().rstrip("."))
+            number = ",?".join(map(re.escape, gold.replace(",", "").strip(" .$€£")))
             word = rf"[$€£]?{number}(?:\.0+)?(?![\d,.]*\d|/)"
         return word, word
-    letter, text = LETTERS[_position(gold)], _phrase(choices[_position(gold)])
-    named = rf"(?:\(\s?{letter}\s?\)|{letter}(?![\w'’]))"
-    return rf"(?:{named}(?:\s+{text})?|{text})", text
+    letter, text = LETTERS[_position(gold)], choices[_position(gold)]
+    article = r"(?!\s+(?!because\b|since\b|is\b)\w)" if letter in "AI" else ""
+    named = rf"(?-i:\(\s?{letter}\s?\)|{letter}(?![\w'’]){article})"
+    own = _phrase(text) if text.strip(" .") else named
+    return rf"(?:{named}(?:\s+{own})?|{own})", own
 
 
 def _phrase(text: str) -> str:
     words = r"\s+".join(re.escape(word) for word in text.strip().rstrip(".").split())
+    if not words:
+        return NOTHING
     return rf"[\"'“]?{words}(?!\w|[.,:/-]\w)[\"'”]?"
 
 
@@ -92,7 +98,8 @@ def _openings(gold: str, rule: str, choices: tuple[str, ...]) -> re.Pattern[str]
     claimed = rf"{CLAIM}{own}{STOP_OF_WORD}"
     letter, others = LETTERS[_position(gold)], "".join(other for other in letters(choices) if other != LETTERS[_position(gold)])
     # `(A) oxygen: ... (B) carbon dioxide: ...` goes through the choices one by one
-    labelled = rf"(?:(?:option |choice )?\(?{letter}\)|(?:option|choice) {letter}{STOP})(?!.*\([{others}]\))"
+    listed = rf"(?!.*\((?-i:[{others}])\))" if others else ""
+    labelled = rf"(?:(?:option |choice )?\(?(?-i:{letter})\)|(?:option|choice) (?-i:{letter}){STOP}){listed}"
     return re.compile(rf"\W*{FILLERS}(?:{stated}|{claimed}|{labelled}|{alone})", re.IGNORECASE | re.DOTALL)
 
 

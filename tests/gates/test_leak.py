@@ -55,6 +55,29 @@ def test_reasoning_that_names_the_answer_is_no_leak(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        (" The answer is a gas that plants take in.", "clean"),
+        (" The answer is A gas that plants take in.", "clean"),
+        (" Since the answer is a number, we count.", "clean"),
+        (" A. Plants take it in.", "clean"),  # many a text begins so: "A: ..."
+        (" The answer is A because plants take it in.", "leak"),
+        (" The answer is A.", "leak"),
+        (" (a) first, think of leaves", "clean"),
+    ],
+)
+def test_an_article_is_no_letter(text: str, expected: str) -> None:
+    assert verdict(text, "A") == expected
+
+
+def test_a_choice_without_a_text_is_known_by_its_letter() -> None:
+    assert verdict(" Plants breathe.", "A", choices=("", " ", "x")) == "clean"
+    assert verdict(" (A) it is.", "A", choices=("", " ", "x")) == "leak"
+    assert verdict(" (A) it is.", "A", choices=("x",)) == "leak"
+    assert verdict(" So it is.", ".", "exact", ()) == "clean"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
         (" True. Soup is a liquid.", "leak"),
         (" True, because soup is a liquid.", "leak"),
         (" This statement is true because soup is a liquid.", "leak"),

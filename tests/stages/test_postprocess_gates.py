@@ -156,8 +156,10 @@ def test_a_model_that_says_no_drops_a_row_and_one_that_mumbles_does_not(tmp_path
 
 def test_a_model_that_cannot_be_asked_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     source = written(tmp_path, GOOD, GOOD + " So.")
-    done(tmp_path / "out", source, verify=[{"name": "judge", "engine": {"name": "scripted", "fail_on": "number 1"}}])
+    fails = {"name": "scripted", "reply": "yes", "fail_on": "number 1"}
+    done(tmp_path / "out", source, measure=[{"name": "supports", "engine": fails}, {"name": "judge", "engine": fails}])
     said = capsys.readouterr().err
+    assert "gate supports: 1 rationales could not be asked about" in said
     assert "postprocess: warning: gate judge: 1 rationales could not be asked about (the first: told to fail on 'number 1')." in said
 
 
