@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from teacherlm.engines.transformers import refuse_quantised
 from teacherlm.errors import UserError
 from teacherlm.evaluation.measured import FOLDER, Measured, Result, measured
 from teacherlm.evaluation.students import LoadOptions, Student, find_students
@@ -67,8 +66,8 @@ class EvaluateConfig(StageConfig):
     """Measure even where a task's prompts follow another template than the student was taught."""
     revision: str = "main"
     """Revision of a hub model."""
-    dtype: Annotated[Literal["auto", "float32", "float16", "bfloat16"], BeforeValidator(refuse_quantised)] = "auto"
-    """Precision of the weights; auto: as they were saved."""
+    dtype: Literal["auto", "float32", "float16", "bfloat16", "int8", "nf4"] = "auto"
+    """Precision of the weights; auto: as they were saved. int8 and nf4 quantise them while loading (extra `quantized`)."""
     seed: int = 1234
     """Draws the shots, and any sampling a task asks for; lm-eval's own default."""
     trust_remote_code: bool = False

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from teacherlm.catalog import find
 from teacherlm.errors import UserError
 from teacherlm.parsing import parse_config
 from teacherlm.prompts import SUFFIX
@@ -107,9 +108,14 @@ def test_kinds_have_one_order_and_unknown_ones_are_named(tmp_path: Path, questio
         config(input=questions, output=tmp_path / "o", kinds=["cott"])
 
 
-def test_defect_2_int8_is_refused_and_not_ignored(tmp_path: Path, questions: Path):
-    with pytest.raises(UserError, match=r"teacher.*dtype: int8 needs quantised loading"):
-        config(input=questions, output=tmp_path / "o", teacher={"name": "transformers", "model": "x", "dtype": "int8"})
+@pytest.mark.real
+@pytest.mark.slow
+def test_defect_2_int8_is_really_used_and_not_ignored(tmp_path: Path, questions: Path, stories260k: Path):
+    chosen = config(input=questions, output=tmp_path / "o", teacher={"name": "transformers", "model": str(stories260k), "dtype": "int8"})
+    engine = find("engines", "transformers").build(chosen.teacher)
+    held = {str(weights.dtype) for name, weights in engine.loaded.model.named_parameters() if name.endswith("proj.weight")}
+    assert held == {"torch.int8"}
+    assert engine.identity.endswith("int8, seed 0")
 
 
 def test_defect_3_shards_share_the_work_and_the_whole_job_finds_it_done(tmp_path: Path, questions: Path):

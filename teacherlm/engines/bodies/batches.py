@@ -31,16 +31,19 @@ class CausalModel:
 
     def parts(self, lines: Sequence[list[int]]) -> list[list[int]]:
         """Rows to be read together: those that share their beginning, then the others; not many tokens at once."""
-        groups = sorted(find_groups(lines), key=lambda group: not group.shared) if self.grows else [Group(tuple(range(len(lines))), 0)]
+        if not self.grows:
+            return [list(range(len(lines)))]
         parts: list[list[int]] = []
-        tokens, sharing = 0, True
-        for group in groups:
-            reading = group.shared + sum(len(lines[row]) - group.shared for row in group.rows)
-            if not parts or (self.grows and (tokens + reading > READ_AT_ONCE or sharing != bool(group.shared))):
-                parts.append([])
-                tokens = 0
-            parts[-1] += group.rows
-            tokens, sharing = tokens + reading, bool(group.shared)
+        tokens, last = READ_AT_ONCE, None
+        for group in sorted(find_groups(lines), key=lambda group: not group.shared):
+            for row in group.rows:
+                rest = len(lines[row]) - group.shared
+                if last is None or tokens + rest > READ_AT_ONCE or bool(last.shared) != bool(group.shared):
+                    parts.append([])
+                    tokens, last = 0, None
+                tokens += rest + (0 if group is last else group.shared)
+                last = group
+                parts[-1].append(row)
         return parts
 
     def read_lines(self, lines: Sequence[list[int]], last: int = 1, shareable: Sequence[int] | None = None) -> tuple[torch.Tensor, Any]:

@@ -11,7 +11,7 @@ import torch
 from transformers import Cache, DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-SPARE = 64
+SPARE = 128
 """Columns of room made at once."""
 MOVED_AT_ONCE = 8
 """Rows: to move columns within the room takes a copy of that many."""

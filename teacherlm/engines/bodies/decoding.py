@@ -16,8 +16,10 @@ from teacherlm.errors import UserError
 from teacherlm.records import Request
 
 EXPECTED_TOKENS = 256
-"""What a row is thought to write when room is counted; most rationales end long before their limit."""
-TURNOVER = 8
+"""What a row is thought to write when room is counted; most rationales end long before their limit. Once LEARNT_FROM rows are done,
+what they wrote decides: twice their mean."""
+LEARNT_FROM = 32
+TURNOVER = 16
 """Rows change when at least one in this many would: each change moves all that is held."""
 
 
@@ -41,9 +43,9 @@ class Row:
     def line(self) -> list[int]:
         return self.prompt + self.written
 
-    def expected(self, whole: bool) -> int:
-        """Tokens it will hold; `whole`: all that it may write."""
-        return len(self.prompt) + (self.budget if whole else min(self.budget, max(EXPECTED_TOKENS, 2 * len(self.written))))
+    def expected(self, tokens: int | None) -> int:
+        """Tokens it will hold if it writes about `tokens`; None: all that it may."""
+        return len(self.prompt) + (self.budget if tokens is None else min(self.budget, max(tokens, 2 * len(self.written))))
 
 
 def in_order(rows: list[Row]) -> Iterator[Row]:
@@ -71,6 +73,7 @@ class Writing:
         """Of the batch; None: is done, and leaves when it is worth it."""
         self.done: list[Row] = []
         self.whole = isinstance(model, Seq2SeqModel)
+        self.finished = self.tokens = 0
 
     def write(self) -> Iterator[Row]:
         """The rows as they are done, `written` and `finish` set. Begins nothing new once `interrupt.wanted()`."""
@@ -116,9 +119,17 @@ class Writing:
             else:
                 continue
             self.done.append(row)
+            self.finished, self.tokens = self.finished + 1, self.tokens + len(row.written)
             slots[index] = None
         batch.extend(tokens)
         return slots
+
+    @property
+    def likely(self) -> int | None:
+        """Tokens that a row writes; None where room for all that it may write is needed."""
+        if self.whole:
+            return None
+        return EXPECTED_TOKENS if self.finished < LEARNT_FROM else 2 * self.tokens // self.finished
 
     def _take(self) -> list[Row]:
         """Those of the waiting that enter now."""
@@ -134,11 +145,11 @@ class Writing:
 
     def _fitting(self, active: list[Row]) -> int:
         """How many of the waiting have room beside the active; at least one in all."""
-        needed = max((row.expected(self.whole) for row in active), default=0)
+        needed = max((row.expected(self.likely) for row in active), default=0)
         count = begins = 0
         for row in self.waiting:
             rows = len(active) + count
-            needed = max(needed, row.expected(self.whole))
+            needed = max(needed, row.expected(self.likely))
             if rows and not self.room.fits(rows + 1, needed):
                 return begins if begins and row.group == self.waiting[count - 1].group else count  # groups are not torn if they can help it
             if count and row.group != self.waiting[count - 1].group:
@@ -182,7 +193,7 @@ class Writing:
             rows[0].finish, rows[0].error = "error", f"out of memory: {failure}"
             self.done.append(rows[0])
             return
-        self.room.shrink(len(rows) * max((row.expected(self.whole) for row in rows), default=0))
+        self.room.shrink(len(rows) * max((row.expected(self.likely) for row in rows), default=0))
         self.waiting.extendleft(reversed(rows))
 
 

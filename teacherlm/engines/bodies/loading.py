@@ -8,11 +8,12 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
+from teacherlm.engines.bodies.quantised import QUANTISED, check_widths, quantised
 from teacherlm.errors import UserError
 from teacherlm.log import say
 
 
-def load_model(place: str, revision: str, dtype: str, device: str, trust_remote_code: bool) -> tuple[Any, Any]:
+def load_model(place: str, revision: str, dtype: str, device: str, trust_remote_code: bool, device_map: str = "") -> tuple[Any, Any]:
     """(model in evaluation mode, tokenizer). `place` is a model folder or a hub id.
 
     Raises: UserError when either cannot be loaded, or the weights lack a part of the model.
@@ -21,11 +22,20 @@ def load_model(place: str, revision: str, dtype: str, device: str, trust_remote_
     config = _loaded(place, "config", lambda: AutoConfig.from_pretrained(place, **options))
     tokenizer = _loaded(place, "tokenizer", lambda: AutoTokenizer.from_pretrained(place, **options))
     family = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-    model, found = _loaded(place, "model", lambda: _read_weights(family, place, config, {**options, "dtype": dtype}))
+    placed: dict[str, Any] = {"device_map": device_map} if device_map else {}
+    if dtype in QUANTISED:
+        # Quantised weights are made where they stay.
+        placed = placed or {"device_map": {"": str(find_device(device))}}
+        precision = {"dtype": "auto", "quantization_config": quantised(dtype)}
+    else:
+        precision = {"dtype": dtype}
+    model, found = _loaded(place, "model", lambda: _read_weights(family, place, config, {**options, **precision, **placed}))
     if found["missing_keys"]:
         missing = sorted(found["missing_keys"])
         raise UserError(f"{place}: its weights lack {len(missing)} tensors of {type(model).__name__} (such as {missing[0]}).")
-    return model.to(find_device(device)).eval(), tokenizer
+    if dtype == "nf4":
+        check_widths(place, model)
+    return (model if placed else model.to(find_device(device))).eval(), tokenizer
 
 
 def find_device(name: str) -> torch.device:

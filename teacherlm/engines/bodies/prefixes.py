@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-SHARED_AT_LEAST = 4
+SHARED_AT_LEAST = 8
 """A beginning shorter than one in so many tokens of a row is not worth a reading of its own."""
 
 
