@@ -112,7 +112,8 @@ class EnhanceConfig(StageConfig):
     def _fits_together(self) -> "EnhanceConfig":
         if self.samples > 1 and self.temperature == 0:
             raise UserError(f"samples: {self.samples} attempts at temperature 0 are all the same; give a temperature, such as 0.7.")
-        if "kinds" in self.model_fields_set and (others := [kind for kind in self.kinds if kind not in self._possible]):
+        others = [kind for kind in self.kinds if kind not in self._possible]
+        if others and self.kinds != list(KINDS):  # all kinds, the default, are all that the way has
             raise UserError(f"kinds: the way '{self.way.name}' writes {', '.join(self._possible)} only, not {others[0]}.")
         if self.max_cost is not None and not (self.prices.prompt or self.prices.completion):
             raise UserError("max_cost: needs prices, such as prices: {prompt: 2.5, completion: 10} for a million tokens.")

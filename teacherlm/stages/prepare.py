@@ -24,8 +24,10 @@ from teacherlm.store.staging import staged
 TEXTS = ("text", *TEXT_COLUMN.values())
 EXPLAINED = ("explanation_tail", "explanation_head")
 WRITTEN = (*TEXTS, *OUR_COLUMNS, *EXPLAINED)
-RESERVED = frozenset((*WRITTEN, *KINDS, "all", "completion_index", "teacher")) | {
-    f"{kind}_{column}" for kind in KINDS for column in ("tail", "head", "finish", "verdict")
+ATTEMPT = ("completion_index", "teacher", "conclusion", "found", "hinted", "pass_rate", "vote")
+JUDGED = ("verdict", "arithmetic", "leak", "truncation", "repetition", "length", "near_duplicate", "overlap", "supports", "judge")
+RESERVED = frozenset((*WRITTEN, *KINDS, "all", *ATTEMPT)) | {
+    f"{kind}_{column}" for kind in KINDS for column in ("tail", "head", "finish", *JUDGED)
 }
 """Columns of ours, here and in later stages. A source column of that name is kept as `source_<name>`."""
 

@@ -89,6 +89,11 @@ def test_a_way_without_a_look_at_the_answer_writes_cot_alone(tmp_path: Path, que
         config(input=questions, output=tmp_path / "o", way="solve", kinds="cot,error")
 
 
+def test_a_frozen_job_that_spells_out_the_default_kinds_is_the_same_job(tmp_path: Path, questions: Path):
+    settings = config(input=questions, output=tmp_path / "o", way="solve")
+    assert parse_config(EnhanceConfig, settings.model_dump(mode="json")) == settings
+
+
 def test_solve_then_hint_says_of_every_row_whether_it_was_hinted(tmp_path: Path, questions: Path):
     teacher = {"name": "scripted", "reply": "(A)."}
     outcome, rows = run(tmp_path / "out", input=questions, way="solve_then_hint", teacher=teacher)
