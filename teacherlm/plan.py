@@ -11,6 +11,7 @@ from teacherlm.catalog import find
 from teacherlm.errors import UserError, unknown
 from teacherlm.parsing import parse_config
 from teacherlm.pipeline import Pipeline, Step, label_of, parse_reference, steps_of
+from teacherlm.resources import Resources
 from teacherlm.stage import Stage, StageConfig
 from teacherlm.store.files import shard_place
 from teacherlm.store.fingerprint import Content, content_on_disk, digest, fingerprint
@@ -33,7 +34,7 @@ class Job:
     """Places of the jobs whose outputs it reads."""
     fingerprint: str
     """Of what is asked for, never of what came out."""
-    slurm: Mapping[str, Any]
+    slurm: Resources
     round: int = 0
     """From 1; 0 outside rounds."""
 
@@ -52,11 +53,16 @@ class Job:
 
     def state(self) -> State:
         """What lies at its place now."""
-        manifest = read_manifest(self.place)
-        if manifest is not None:
-            return "done" if manifest.fingerprint == self.fingerprint else "changed"
-        begun = begun_fingerprint(self.place)
-        return "missing" if begun is None else "begun" if begun == self.fingerprint else "changed"
+        return state_at(self.place, self.fingerprint)
+
+
+def state_at(place: Path, fingerprint: str) -> State:
+    """What lies there, seen from the job with this fingerprint."""
+    manifest = read_manifest(place)
+    if manifest is not None:
+        return "done" if manifest.fingerprint == fingerprint else "changed"
+    begun = begun_fingerprint(place)
+    return "missing" if begun is None else "begun" if begun == fingerprint else "changed"
 
 
 def title(step: str, round_number: int) -> str:
@@ -115,12 +121,21 @@ class _Planner:
 
     def jobs(self) -> list[Job]:
         made: list[Job] = []
+        outputs: set[Path] = set()
         for entry, settings, slurm in self._choices(self._with_defaults()):
             output = self.pipeline.run_dir / title(self.step.name, self.step.round) / folder(entry, self.step.round)
-            if any(job.output == output for job in made):
+            if output in outputs:
                 raise UserError(f"{self.step.where}.matrix: two choices are both labelled '{output.name}'; give them labels.")
-            made += self._build(entry, settings, slurm, output)
+            outputs.add(output)
+            made += self._build(entry, settings, self._resources(slurm), output)
         return made
+
+    def _resources(self, slurm: Mapping[str, Any]) -> Resources:
+        where = f"{self.step.where}.slurm"
+        found = parse_config(Resources, slurm, where)
+        if found.nodes > 1 and not self.stage.distributed:
+            raise UserError(f"{where}.nodes: {found.nodes}: the stage '{self.step.stage}' runs on one node; cut it into shards instead.")
+        return found
 
     def _with_defaults(self) -> dict[str, Any]:
         """The step's settings, with `input` from the step before and `seed` from the top of the file."""
@@ -220,7 +235,7 @@ class _Planner:
             raise UserError(f"{self.step.where}: ${name}: {unknown('step before it', name, self.ends)}")
         return self.ends[name]
 
-    def _build(self, entry: dict[str, str], settings: dict[str, Any], slurm: dict[str, Any], output: Path) -> list[Job]:
+    def _build(self, entry: dict[str, str], settings: dict[str, Any], slurm: Resources, output: Path) -> list[Job]:
         needs: dict[Path, Job] = {}
         values = {**_paths(settings, needs), "output": str(output)}
         config = parse_config(self.stage.config, values, self.step.where)
@@ -241,7 +256,8 @@ def _content_planned(planned: Mapping[str, str]) -> Content:
     """Content by fingerprint for what the plan will write (output -> fingerprint), from disk for everything else."""
 
     def content(source: str, kind: Literal["data", "model"]) -> str:
-        inside = next((path for path in planned if source == path or source.startswith(f"{path}/")), None)
+        parts = source.split("/")
+        inside = next((path for end in range(len(parts), 0, -1) if (path := "/".join(parts[:end])) in planned), None)
         if inside is None:
             return content_on_disk(source, kind)
         return planned[inside] if source == inside else digest(planned[inside], source[len(inside) + 1 :])

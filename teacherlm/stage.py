@@ -77,6 +77,11 @@ class Stage:
     """Raised whenever the same settings would write something else."""
     sharded: bool = False
     """The config has a `shard` field, and `shards: n` in a pipeline makes n extra jobs."""
+    distributed: bool = False
+    """One job may be several processes, on several nodes, started by torchrun."""
+    words: tuple[str, ...] = ()
+    """On the command line these settings may also stand as plain words, in this order, without their flags: the originals' scripts were
+    called so. A dot points inside a setting (`teacher.model`). They do not show in the help."""
     keeps: tuple[str, ...] = ()
     """Folders in the output that stay valid when the rest is redone, such as a ledger keyed by content."""
 

@@ -23,6 +23,7 @@ LAYERS = (
     ("interview",),
     ("evaluation", "training", "reporting"),
     ("stages",),
+    ("resources",),
     ("pipeline",),
     ("plan",),
     ("launch",),

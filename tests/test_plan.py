@@ -9,6 +9,7 @@ from teacherlm.catalog import use_plugins
 from teacherlm.errors import UserError
 from teacherlm.pipeline import read_pipeline
 from teacherlm.plan import Job, plan
+from teacherlm.resources import Resources
 
 PLUGINS = Path(__file__).parent / "plugins"
 
@@ -43,7 +44,7 @@ def test_labels_stand_for_whole_settings(tmp_path: Path) -> None:
         tmp_path, [{"number": {"matrix": {"size": {"small": {"value": 1}, "big": {"value": 9, "seed": 2, "slurm": {"gpus": 8}}}}}}]
     )
     assert places(jobs, tmp_path) == ["number/small", "number/big"]
-    assert (jobs[1].config.value, jobs[1].config.seed, jobs[1].slurm) == (9, 2, {"gpus": 8})
+    assert (jobs[1].config.value, jobs[1].config.seed, jobs[1].slurm) == (9, 2, Resources(gpus="8"))
 
 
 def test_an_axis_named_like_a_setting_may_bring_others_along(tmp_path: Path) -> None:

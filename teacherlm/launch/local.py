@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TextIO
 
 from teacherlm.errors import Stopped, UserError
-from teacherlm.launch.job import FrozenJob, write_frozen
+from teacherlm.launch.job import frozen, write_frozen
 from teacherlm.launch.signals import Wishes, begin_worker, held_back
 from teacherlm.log import say, use_prefix
 from teacherlm.plan import Job
@@ -123,7 +123,7 @@ class _Scheduler:
             if len(self.running) >= self.workers:
                 return
             self.waiting.remove(job)
-            file = write_frozen(self.run_dir / "jobs", _frozen(job, self.plugins))
+            file = write_frozen(self.run_dir / "jobs", frozen(job, self.plugins))
             log = self.run_dir / "logs" / f"{job.label}.log"
             with held_back():  # this may start the worker
                 self.running[self.pool.submit(_work, file, job.label, log)] = job
@@ -177,10 +177,6 @@ def _killed(stopping: bool) -> Failure:
     if stopping:
         return Failure("stopped: at once", by_user=True, stopped=128 + signal.SIGKILL)
     return Failure("its process was killed (out of memory?)", by_user=False)
-
-
-def _frozen(job: Job, plugins: tuple[str, ...]) -> FrozenJob:
-    return FrozenJob(job.stage, job.config.model_dump(mode="json"), job.fingerprint, dict(job.entry), plugins)
 
 
 def _begin(parent: int) -> None:

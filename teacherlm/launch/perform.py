@@ -59,12 +59,16 @@ def perform_job(path: Path) -> None:
 
     Raises: UserError when an input is missing, unfinished, or was made anew with other settings since.
     """
-    job = read_job(path)
+    perform_frozen(read_job(path), str(path))
+
+
+def perform_frozen(job: FrozenJob, where: str) -> None:
+    """As `perform_job`."""
     use_plugins([Path(folder) for folder in job.plugins])
     stage: Stage = find("stages", job.stage)
-    config = parse_config(stage.config, job.config, str(path))
+    config = parse_config(stage.config, job.config, where)
     if job_fingerprint(job.stage, stage, config) != job.fingerprint:
-        raise UserError(f"{path}: what this job reads has changed since it was planned; run the pipeline again.")
+        raise UserError(f"{where}: what this job reads has changed since it was planned; run the pipeline again.")
     perform(job.stage, stage, config, job.entry, overwrite=True)
 
 

@@ -1,15 +1,21 @@
 """A pipeline file -> what is not done yet -> done, on this machine."""
 
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from teacherlm.catalog import plugin_folders, use_plugins
-from teacherlm.errors import unknown
+from teacherlm.errors import UserError, unknown
+from teacherlm.launch.at_work import find_at_work, named
+from teacherlm.launch.cluster import has_slurm
 from teacherlm.launch.local import Failure, holding, run_jobs
+from teacherlm.launch.planned import write_plan
+from teacherlm.launch.records import forget_failed
 from teacherlm.launch.signals import noted
 from teacherlm.log import say
 from teacherlm.pipeline import find_pipeline, read_pipeline
 from teacherlm.plan import Job, State, plan, to_do
-from teacherlm.store.files import write_json
 
 WHY = {
     "missing": "not there yet",
@@ -17,7 +23,6 @@ WHY = {
     "begun": "begun and not ended: it continues",
     "done": "done",
 }
-PIPELINE = "pipeline.json"
 
 
 def run_pipeline(
@@ -35,17 +40,27 @@ def run_pipeline(
     jobs = plan(pipeline, str(path))
     open_jobs = _chosen(to_do(jobs), jobs, only)
     if dry_run:
-        _announce(jobs, open_jobs)
+        announce(jobs, open_jobs)
         return {}
+    _refuse_at_work(pipeline.run_dir)
     with noted() as wishes, holding(pipeline.run_dir):
-        _announce(jobs, open_jobs)
-        write_json(pipeline.run_dir / PIPELINE, pipeline.model_dump(mode="json"))
+        announce(jobs, open_jobs)
+        write_plan(pipeline, jobs)
+        forget_failed(pipeline.run_dir, {job.fingerprint for job, _ in open_jobs})
         failures = run_jobs([job for job, _ in open_jobs], pipeline.run_dir, workers, tuple(map(str, plugin_folders())), wishes)
     for label, failure in failures.items():
         say(f"{label}: {failure.message}")
     if not failures:
         say(f"{jobs[-1].label}: {jobs[-1].output}")
     return failures
+
+
+def _refuse_at_work(run_dir: Path) -> None:
+    """Raises: UserError while Slurm has jobs of the run: two processes would write one output."""
+    labels = [job.label for job in find_at_work(run_dir)] if has_slurm() else []
+    if labels:
+        todo = f"wait for them, or `teacherlm cancel {shlex.quote(str(run_dir))}`"
+        raise UserError(f"{run_dir}: jobs are queued or running on Slurm ({named(labels)}); {todo}.")
 
 
 def _chosen(open_jobs: list[tuple[Job, State]], jobs: list[Job], only: list[str]) -> list[tuple[Job, State]]:
@@ -61,7 +76,8 @@ def _names(job: Job) -> set[str]:
     return {job.step, job.title, *([f"round-{job.round}"] if job.round else [])}
 
 
-def _announce(jobs: list[Job], open_jobs: list[tuple[Job, State]]) -> None:
+def announce(jobs: list[Job], open_jobs: list[tuple[Job, State]], at_work: Mapping[Path, str] = MappingProxyType({})) -> None:
+    """Say what is to do and why. `at_work`: place -> what Slurm does with its job already."""
     if not open_jobs:
         say(f"Nothing to do: all {len(jobs)} jobs are done.")
         return
@@ -74,4 +90,4 @@ def _announce(jobs: list[Job], open_jobs: list[tuple[Job, State]]) -> None:
             say(f"  round {job.round} of {last}:")
         heard = job.round
         reads = ", ".join(dict.fromkeys(titles[place] for place in job.needs)) if job.round else ""
-        say(f"{'    ' if job.round else '  '}{job.label}: {WHY[state]}{f' (reads {reads})' if reads else ''}")
+        say(f"{'    ' if job.round else '  '}{job.label}: {at_work.get(job.place) or WHY[state]}{f' (reads {reads})' if reads else ''}")

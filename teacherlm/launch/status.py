@@ -1,17 +1,22 @@
-"""How far a run is, read from the files on disk."""
+"""How far a run is, here or on Slurm: read from the files on disk, and from the queue where there is one."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from teacherlm.catalog import use_plugins
-from teacherlm.errors import UserError
-from teacherlm.launch.local import Failure, is_held, read_failures
-from teacherlm.launch.run import PIPELINE
-from teacherlm.parsing import parse_config
-from teacherlm.pipeline import Pipeline
-from teacherlm.plan import Job, plan
-from teacherlm.store.files import read_json
-from teacherlm.store.manifest import read_manifest
+from teacherlm.launch import cluster
+from teacherlm.launch.at_work import AtWork, find_at_work
+from teacherlm.launch.local import is_held, read_failures
+from teacherlm.launch.logs import find_logs, last_words, seconds_left
+from teacherlm.launch.planned import Planned, read_plan
+from teacherlm.launch.records import Submitted, log_of, read_failed, read_submitted
+from teacherlm.plan import state_at
+from teacherlm.store.manifest import Manifest, read_manifest
+
+USUAL_REASONS = ("None", "Dependency", "Priority", "Resources", "JobArrayTaskLimit", "BeginTime")
+"""Why jobs wait without anybody having to do something."""
+LOOKED_AT = 8
+"""Logs of running jobs that are read for the time left."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,8 @@ class StepStatus:
     jobs: int
     done: int
     running: int
+    queued: int
+    """In Slurm's hands and waiting."""
     stopped: int
     """Begun, not ended, and nobody at work on it."""
     failed: int
@@ -28,47 +35,120 @@ class StepStatus:
     rows: int
     """Rows written by the finished jobs."""
     seconds: int
+    left: int | None
+    """Seconds that the running and queued jobs will take, by what has ended so far; None while nothing tells."""
+
+
+@dataclass
+class Problems:
+    """Label -> why it is not done, or what its job waits for."""
+
+    failed: dict[str, str] = field(default_factory=dict)
+    stopped: dict[str, str] = field(default_factory=dict)
 
 
 def read_status(run_dir: Path) -> tuple[list[StepStatus], dict[str, str]]:
     """One status per step, and what failed: job label -> why.
 
-    Raises: UserError when the folder is not a run's.
+    Raises: UserError when the folder is not a run's, or Slurm has jobs of it and does not answer.
     """
-    path = run_dir / PIPELINE
-    if not path.is_file():
-        raise UserError(f"{run_dir}: is not the folder of a run (no {PIPELINE}).")
-    pipeline = parse_config(Pipeline, read_json(path), str(path))
-    use_plugins(pipeline.plugins)
-    jobs = plan(pipeline, str(path))
-    failures, at_work = read_failures(run_dir), is_held(run_dir)
-    steps = dict.fromkeys(job.title for job in jobs)
-    found = [_of_step([job for job in jobs if job.title == step], failures, at_work) for step in steps]
-    return found, {label: failure.message for label, failure in failures.items()}
+    jobs = read_plan(run_dir)
+    at_work = {job.place: job for job in find_at_work(run_dir)} if read_submitted(run_dir) else {}
+    manifests = {job.label: _find_manifest(run_dir, job) for job in jobs}
+    problems = _problems(run_dir, [job for job in jobs if manifests[job.label] is None], at_work)
+    here = is_held(run_dir)
+    kinds = {job.label: "done" if manifests[job.label] else _kind(run_dir, job, at_work, problems, here) for job in jobs}
+    steps: dict[str, list[Planned]] = {}
+    for job in jobs:
+        steps.setdefault(job.title, []).append(job)
+    found = [_of_step(run_dir, step, mine, kinds, manifests) for step, mine in steps.items()]
+    failed = {**problems.failed, **problems.stopped}
+    told = {label: why for label, why in failed.items() if kinds.get(label) in ("failed", "stopped", "queued")}
+    return found, told
 
 
-def _of_step(jobs: list[Job], failures: dict[str, Failure], at_work: bool) -> StepStatus:
-    kinds = [_kind(job, failures, at_work) for job in jobs]
-    manifests = [read_manifest(job.place) for job, kind in zip(jobs, kinds, strict=True) if kind == "done"]
+def _find_manifest(run_dir: Path, job: Planned) -> Manifest | None:
+    manifest = read_manifest(run_dir / job.place)
+    return manifest if manifest is not None and manifest.fingerprint == job.fingerprint else None
+
+
+def _kind(run_dir: Path, job: Planned, at_work: Mapping[Path, AtWork], problems: Problems, here: bool) -> str:
+    """Of a job that is not done."""
+    if (there := at_work.get(run_dir / job.place)) is not None:
+        return there.state
+    begun = state_at(run_dir / job.place, job.fingerprint) == "begun"
+    if begun and here:
+        return "running"
+    if job.label in problems.failed:
+        return "failed"
+    return "stopped" if begun or job.label in problems.stopped else "to do"
+
+
+def _problems(run_dir: Path, unfinished: list[Planned], at_work: Mapping[Path, AtWork]) -> Problems:
+    found = Problems()
+    for label, failure in read_failures(run_dir).items():
+        (found.stopped if failure.stopped else found.failed)[label] = failure.message
+    for job in at_work.values():
+        if job.state == "queued" and job.reason not in USUAL_REASONS:
+            found.stopped[job.label] = f"waits: {job.reason}"
+    told = dict(read_failed(run_dir))
+    silent: dict[str, Planned] = {}
+    for planned in unfinished:
+        failed = told.get(planned.fingerprint)
+        if failed is not None:
+            (found.stopped if failed.stopped else found.failed)[planned.label] = failed.message
+        elif run_dir / planned.place not in at_work:
+            silent[planned.fingerprint] = planned
+    _explain_silent(run_dir, silent, found)
+    return found
+
+
+def _explain_silent(run_dir: Path, silent: Mapping[str, Planned], found: Problems) -> None:
+    """Jobs that Slurm had, has no longer, and that did not say how they ended: killed, cancelled, or never able to begin."""
+    last: dict[str, tuple[Submitted, int]] = {}
+    for record in read_submitted(run_dir):
+        last.update({mark: (record, index) for index, mark in enumerate(record.fingerprints) if mark in silent})
+    ends: dict[str, dict[int, str]] = {}
+    for mark, (record, index) in last.items():
+        if record.job not in ends:
+            ends[record.job] = cluster.read_ends(record.job)
+        ended, log, label = ends[record.job].get(index, ""), log_of(run_dir, record.job, index), silent[mark].label
+        words = f": {last_words(log)}" if log.is_file() else ""
+        if ended.startswith("CANCELLED"):
+            found.stopped[label] = f"cancelled{words}"
+        elif log.is_file():
+            found.failed[label] = f"{ended.lower().replace('_', ' ') or 'ended'}{words} ({log})"
+        else:
+            hint = f"is {run_dir} on a file system that all nodes share?"
+            found.failed[label] = f"{ended.lower() or 'ended'} without a word; {hint} (no {log})"
+
+
+def _of_step(
+    run_dir: Path, step: str, jobs: list[Planned], kinds: Mapping[str, str], manifests: Mapping[str, Manifest | None]
+) -> StepStatus:
+    mine = [kinds[job.label] for job in jobs]
+    done = [manifest for job in jobs if (manifest := manifests[job.label]) is not None]
+    seconds = sum(manifest.seconds for manifest in done)
     return StepStatus(
-        step=jobs[0].title,
+        step=step,
         jobs=len(jobs),
-        done=kinds.count("done"),
-        running=kinds.count("running"),
-        stopped=kinds.count("stopped"),
-        failed=kinds.count("failed"),
-        to_do=kinds.count("to do"),
-        rows=sum(m.counts.get("rows", m.counts.get("out", 0)) for m in manifests if m is not None),
-        seconds=round(sum(m.seconds for m in manifests if m is not None)),
+        done=len(done),
+        running=mine.count("running"),
+        queued=mine.count("queued"),
+        stopped=mine.count("stopped"),
+        failed=mine.count("failed"),
+        to_do=mine.count("to do"),
+        rows=sum(m.counts.get("rows", m.counts.get("out", 0)) for m in done),
+        seconds=round(seconds),
+        left=_left(run_dir, [job.label for job in jobs if kinds[job.label] == "running"], mine.count("queued"), seconds, len(done)),
     )
 
 
-def _kind(job: Job, failures: dict[str, Failure], at_work: bool) -> str:
-    state = job.state()
-    if state == "done":
-        return "done"
-    if at_work and state == "begun":
-        return "running"
-    if job.label in failures and not failures[job.label].stopped:
-        return "failed"
-    return "stopped" if state == "begun" else "to do"
+def _left(run_dir: Path, running: list[str], queued: int, seconds: float, done: int) -> int | None:
+    """By the jobs that have ended; while none has, by what the running ones say themselves."""
+    if not running:
+        return None
+    if done:
+        return round(seconds / done * (len(running) + queued) / len(running))
+    promised = seconds_left(find_logs(run_dir, set(running[:LOOKED_AT])))
+    return None if promised is None else round(promised * (1 + queued / len(running)))

@@ -157,4 +157,4 @@ def _parameters(run: Path) -> int:
     return count_parameters(str(run))
 
 
-STAGE = Stage(finetune, FinetuneConfig, version=1)
+STAGE = Stage(finetune, FinetuneConfig, version=1, distributed=True)
