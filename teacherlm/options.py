@@ -20,20 +20,23 @@ def stage_callback(name: str, stage: Stage, perform: Callable[..., Any]) -> Call
     """A function whose signature carries one option per field; it builds the config and hands it to `perform`."""
 
     def run(**given: Any) -> None:
-        values, overwrite = given_values(stage.config, given), given["overwrite"]
+        values, overwrite = given_values(stage, given), given["overwrite"]
         perform(name, stage, parse_config(stage.config, values), overwrite=overwrite)
 
-    parameters = [*_common(), *_of_fields(stage.config)]
+    parameters = [*_common(), *_of_fields(stage.config), *_of_words(stage)]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     return run
 
 
-def given_values(config: type[StageConfig], given: dict[str, Any]) -> dict[str, Any]:
-    """What the user gave: the config file, over it the options, over them `--set`."""
+def given_values(stage: Stage, given: dict[str, Any]) -> dict[str, Any]:
+    """What the user gave: the config file, over it plain words, over them the options, over them `--set`."""
     values: dict[str, Any] = read_yaml(Path(given["config_file"])) if given["config_file"] else {}
-    for name, field in config.model_fields.items():
-        for path, word in _words_of(name, field, given):
+    fields = stage.config.model_fields
+    plain = {key: given[_word_name(number)] for number, key in enumerate(stage.words)}
+    values.update({key: word for key, word in plain.items() if word is not None and key.partition(".")[0] not in fields})
+    for name, field in fields.items():
+        for path, word in _words_of(name, field, given, plain):
             if word not in (None, []):
                 assign(values, path, _value(field, word) if path == [name] else word)
     for assignment in given["assignments"] or []:
@@ -42,10 +45,13 @@ def given_values(config: type[StageConfig], given: dict[str, Any]) -> dict[str, 
     return values
 
 
-def _words_of(name: str, field: FieldInfo, given: dict[str, Any]) -> Iterator[tuple[list[str], Any]]:
-    """(key path, word) of a field: its own option first, so that `--teacher vllm --name X` gives both."""
+def _words_of(name: str, field: FieldInfo, given: dict[str, Any], plain: dict[str, str | None]) -> Iterator[tuple[list[str], Any]]:
+    """(key path, word) of a field: its own option before what lies inside it, so that `--teacher vllm --name X` gives both."""
+    if (word := plain.get(name)) is not None:
+        yield [name], [word] if _kind(field.annotation) == list[str] else word
     yield [name], given[name]
     yield [name], given.get(_positional_name(name))
+    yield from ((key.split("."), word) for key, word in plain.items() if key.startswith(f"{name}."))
     for number, alias in enumerate(_aliases(field)):
         yield [name, *filter(None, alias.key.split("."))], given[_alias_name(name, number)]
 
@@ -92,6 +98,17 @@ def _of_fields(config: type[StageConfig]) -> Iterator[inspect.Parameter]:
             hidden = typer.Option(alias.flag, hidden=True)
             alias_kind = str if alias.key else kind
             yield inspect.Parameter(_alias_name(name, number), KEYWORD, default=None, annotation=Annotated[alias_kind | None, hidden])
+
+
+def _of_words(stage: Stage) -> Iterator[inspect.Parameter]:
+    """The plain words of the originals' scripts."""
+    for number, key in enumerate(stage.words):
+        word = typer.Argument(hidden=True, show_default=False, metavar=key.upper())
+        yield inspect.Parameter(_word_name(number), KEYWORD, default=None, annotation=Annotated[str | None, word])
+
+
+def _word_name(number: int) -> str:
+    return f"plain_word_{number}"
 
 
 def _aliases(field: FieldInfo) -> list[Alias]:

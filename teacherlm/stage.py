@@ -81,7 +81,7 @@ class Stage:
     """One job may be several processes, on several nodes, started by torchrun."""
     words: tuple[str, ...] = ()
     """On the command line these settings may also stand as plain words, in this order, without their flags: the originals' scripts were
-    called so. A dot points inside a setting (`teacher.model`). They do not show in the help."""
+    called so. A dot points inside a setting (`teacher.model`)."""
     keeps: tuple[str, ...] = ()
     """Folders in the output that stay valid when the rest is redone, such as a ledger keyed by content."""
 

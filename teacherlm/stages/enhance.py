@@ -210,4 +210,4 @@ def _budget(config: EnhanceConfig, ledger: Ledger) -> Budget:
     return budget
 
 
-STAGE = Stage(enhance, EnhanceConfig, version=1, sharded=True, keeps=(LEDGER,))
+STAGE = Stage(enhance, EnhanceConfig, version=1, sharded=True, words=("teacher.model", "input", "output", "kinds"), keeps=(LEDGER,))

@@ -1,5 +1,6 @@
 """Measure every checkpoint on lm-eval tasks, by letters or by what it writes; nothing is measured twice."""
 
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ def parse_model_args(words: str) -> dict[str, Any]:
 
 class EvaluateConfig(StageConfig):
     output: Annotated[Runtime[Path], Alias("--output_path")]
-    """Folder to write: results.jsonl, and measured/ with the answer to every question."""
+    """Folder to write: results.jsonl, and measured/ with the answer to every question. Of a plain call evaluated/<model>-<tasks>."""
     input: Annotated[Model, Alias("--model_args")]
     """What to measure: the output of `finetune` (each of its checkpoints), a model folder, or a hub id."""
     tasks: Annotated[list[str], BeforeValidator(parse_names), Field(min_length=1)]
@@ -84,6 +85,16 @@ class EvaluateConfig(StageConfig):
         if isinstance(given, str) and given.startswith(tuple(f"{key}=" for key in MODEL_ARGS)):
             return {**values, **parse_model_args(given)}
         return values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_a_place(cls, values: Any) -> Any:
+        """The original printed its results and asked for no folder."""
+        if not isinstance(values, Mapping) or "output" in values or not {"input", "tasks"} <= values.keys():
+            return values
+        names = parse_names(values["tasks"])
+        tasks = "+".join(map(str, names)) if isinstance(names, list) else ""
+        return {**values, "output": Path("evaluated", re.sub(r"[^\w.+-]+", "_", f"{Path(str(values['input'])).name}-{tasks}")[:120])}
 
 
 def evaluate(config: EvaluateConfig) -> Outcome:
@@ -184,4 +195,4 @@ def result_rows(cell: Cell, output: Path) -> Iterator[dict[str, Any]]:
         }
 
 
-STAGE = Stage(evaluate, EvaluateConfig, version=VERSION, keeps=(FOLDER,))
+STAGE = Stage(evaluate, EvaluateConfig, version=VERSION, keeps=(FOLDER,), words=("input", "tasks", "output"))

@@ -1,5 +1,7 @@
 """Train a student on one column of a dataset, from a model or from scratch."""
 
+import math
+import os
 import random
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -44,8 +46,23 @@ class Material(StageConfig):
     """Only the first rows."""
 
 
+WORDS = ("model", "input", "micro_batch", "accumulation", "learning_rate", "epochs", "train_on", "run_name", "store_dir", "wandb_project")
+"""The ten words of the original's finetune.sh."""
+
+
 class FinetuneConfig(Recipe, Material):
     """Bases in this order: pydantic lists the fields of the last base first, and so does the help."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_the_original_was_called(cls, values: Any) -> Any:
+        """With a store_dir: the output lies there under the run's name, the batch is so many rows for each process, wandb is told."""
+        if not isinstance(values, dict) or "store_dir" not in values:
+            return values
+        given = {key: value for key, value in values.items() if key != "store_dir"}
+        sizes = [str(given.get("micro_batch", "")), str(given.get("accumulation", "")), os.environ.get("WORLD_SIZE", "1")]
+        whole = {"batch_size": math.prod(map(int, sizes))} if all(size.isdigit() for size in sizes) else {}
+        return {"output": Path(str(values["store_dir"]), str(given.get("run_name", ""))), "report_to": "wandb", **whole, **given}
 
     @model_validator(mode="after")
     def _one_student(self) -> "FinetuneConfig":
@@ -157,4 +174,4 @@ def _parameters(run: Path) -> int:
     return count_parameters(str(run))
 
 
-STAGE = Stage(finetune, FinetuneConfig, version=1, distributed=True)
+STAGE = Stage(finetune, FinetuneConfig, version=1, distributed=True, words=WORDS)

@@ -178,4 +178,4 @@ def _rationale_file(path: Path) -> Path:
     return files[0]
 
 
-STAGE = Stage(postprocess, PostprocessConfig, version=2, keeps=(LEDGER,))
+STAGE = Stage(postprocess, PostprocessConfig, version=2, words=("input", "output"), keeps=(LEDGER,))

@@ -163,4 +163,4 @@ def _names(columns: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(names)
 
 
-STAGE = Stage(prepare, PrepareConfig, version=1)
+STAGE = Stage(prepare, PrepareConfig, version=1, words=("output", "source"))

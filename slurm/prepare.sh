@@ -1,0 +1,4 @@
+#!/bin/bash
+#SBATCH --job-name=prepare
+# sbatch slurm/prepare.sh {dataset} {output_folder} [{source}]
+exec teacherlm prepare "$@"
