@@ -19,15 +19,16 @@ class CausalModel:
     """A decoder-only model, and how it wants to be called."""
 
     def __init__(self, model: Any, pad: int) -> None:
-        self.model, self.pad = model, pad
-        accepted = inspect.signature(model.forward).parameters
+        self.model, self.pad, self.device = model, pad, device_of(model)
+        inner = model.get_base_model() if hasattr(model, "get_base_model") else model  # an adapter's own forward names no positions
+        accepted = inspect.signature(inner.forward).parameters
         self.counts_positions = "position_ids" in accepted
         self.keeps_logits = "logits_to_keep" in accepted
         self.grows = find_growing_cache(model) is not None
 
     def begin(self, lines: Sequence[list[int]]) -> "CausalBatch":
         scores, cache = self.read_lines(lines)
-        return CausalBatch(self, cache, _counts(lines, self.model.device), scores[:, -1])
+        return CausalBatch(self, cache, _counts(lines, self.device), scores[:, -1])
 
     def parts(self, lines: Sequence[list[int]]) -> list[list[int]]:
         """Rows to be read together: those that share their beginning, then the others; not many tokens at once."""
@@ -48,7 +49,7 @@ class CausalModel:
 
     def read_lines(self, lines: Sequence[list[int]], last: int = 1, shareable: Sequence[int] | None = None) -> tuple[torch.Tensor, Any]:
         """(scores after each line's `last` tokens [rows, last, vocabulary], what was read); common beginnings are read once."""
-        lengths = _counts(lines, self.model.device)
+        lengths = _counts(lines, self.device)
         groups = find_groups(lines, shareable) if self.grows else []
         if groups and pays_off(lines, groups):
             rest = max(len(lines[row]) - group.shared for group in groups for row in group.rows)
@@ -81,7 +82,7 @@ class CausalModel:
         beginnings = [lines[group.rows[0]][: max(taken[row] for row in group.rows)] for group in sharing]
         cache = find_growing_cache(self.model)
         assert cache is not None
-        device = self.model.device
+        device = self.device
         self.read(self._padded(beginnings), _counts(beginnings, device), cache)
         longest, width = max(map(len, beginnings)), max(taken)
         owner, shift = [0] * len(lines), [0] * len(lines)
@@ -94,7 +95,7 @@ class CausalModel:
     def _padded(self, lines: Sequence[list[int]]) -> torch.Tensor:
         """[rows, longest], padded at the left."""
         longest = max(map(len, lines))
-        return torch.tensor([[self.pad] * (longest - len(line)) + line for line in lines], device=self.model.device)
+        return torch.tensor([[self.pad] * (longest - len(line)) + line for line in lines], device=self.device)
 
 
 class CausalBatch:
@@ -139,7 +140,7 @@ class Seq2SeqModel:
     """An encoder-decoder; what it reads and what it writes have lengths of their own."""
 
     def __init__(self, model: Any, pad: int) -> None:
-        self.model, self.pad = model, pad
+        self.model, self.pad, self.device = model, pad, device_of(model)
 
     def begin(self, lines: Sequence[list[int]]) -> "Seq2SeqBatch":
         return Seq2SeqBatch(self, *self.encode(lines))
@@ -151,7 +152,7 @@ class Seq2SeqModel:
         """(what the encoder makes of each line, its mask), right-padded; equal lines are encoded once."""
         unique = {tuple(line): place for place, line in enumerate(dict.fromkeys(map(tuple, lines)))}
         longest = max(map(len, unique))
-        ids = torch.tensor([[*line, *[self.pad] * (longest - len(line))] for line in unique], device=self.model.device)
+        ids = torch.tensor([[*line, *[self.pad] * (longest - len(line))] for line in unique], device=self.device)
         lengths = torch.tensor([len(line) for line in unique], device=ids.device)
         mask = (torch.arange(longest, device=ids.device) < lengths[:, None]).long()
         encoded = self.model.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
@@ -193,6 +194,15 @@ class Seq2SeqBatch:
         self.cache.reorder_cache(indices)
         self.ids, self.mask, self.encoded = self.ids[indices], self.mask[indices], self.encoded[indices]
         return list(rows)
+
+
+def device_of(model: Any) -> torch.device:
+    """Where what it reads has to lie; a layer whose weights wait on the disk says where it will work."""
+    if model.device.type != "meta":
+        return torch.device(model.device)
+    places = (getattr(getattr(module, "_hf_hook", None), "execution_device", None) for module in model.modules())
+    found = next((place for place in places if place is not None), "cpu")
+    return torch.device(found)
 
 
 def _counts(lines: Sequence[list[int]], device: torch.device) -> torch.Tensor:
