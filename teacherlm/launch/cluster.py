@@ -139,6 +139,18 @@ def _from_accounting(number: str) -> dict[int, str]:
 
 
 def _from_memory(number: str) -> dict[int, str]:
-    lines = ask(["scontrol", "--oneliner", "show", "job", number]).splitlines()
-    states = [(re.search(r" ArrayTaskId=(\d+) ", line), re.search(r" JobState=(\w+) ", line)) for line in lines]
-    return {int(index[1]): state[1] for index, state in states if index and state}
+    found: dict[int, str] = {}
+    for line in ask(["scontrol", "--oneliner", "show", "job", number]).splitlines():
+        indices, state = re.search(r" ArrayTaskId=(\S+) ", line), re.search(r" JobState=(\w+) ", line)
+        if indices and state:
+            found.update((index, state[1]) for index in parse_indices(indices[1]))
+    return found
+
+
+def parse_indices(words: str) -> list[int]:
+    """`3,7-9%4` -> [3, 7, 8, 9]"""
+    found: list[int] = []
+    for part in words.partition("%")[0].split(","):
+        if match := re.fullmatch(r"(\d+)(?:-(\d+)(?::(\d+))?)?", part):
+            found += range(int(match[1]), int(match[2] or match[1]) + 1, int(match[3] or 1))
+    return found

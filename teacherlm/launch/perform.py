@@ -1,5 +1,6 @@
 """Does one job: checks what lies at the output, runs the stage, writes the manifest last."""
 
+import os
 import shlex
 import shutil
 import socket
@@ -26,6 +27,8 @@ from teacherlm.store.manifest import JOB, Manifest, begun_fingerprint, read_mani
 
 RECORDED_PACKAGES = ("teacherlm", "torch", "transformers", "datasets", "accelerate", "deepspeed", "peft", "lm_eval", "scipy", "pydantic")
 STALE = ".stale"
+FOLLOW_SECONDS = 120
+"""How long the other processes of a job wait for the first to begin."""
 
 
 def perform(name: str, stage: Stage, config: StageConfig, entry: Mapping[str, str] | None = None, overwrite: bool = False) -> None:
@@ -40,6 +43,9 @@ def perform(name: str, stage: Stage, config: StageConfig, entry: Mapping[str, st
     if is_done(place, print_):
         say(f"{name}: {config.output} is already done.")
         return
+    if os.environ.get("RANK", "0") != "0":
+        _follow(name, stage, config, place, print_)
+        return
     _clear(place, config.output, stage, print_, overwrite)
     entry = entry or {}
     write_job(place, FrozenJob(name, config.model_dump(mode="json"), print_, entry, tuple(map(str, plugin_folders()))))
@@ -52,6 +58,20 @@ def perform(name: str, stage: Stage, config: StageConfig, entry: Mapping[str, st
         _leave_nothing(place, stage.keeps)
         raise
     write_manifest(place, _manifest(name, stage, config, print_, inputs, entry, outcome, started))
+
+
+def _follow(name: str, stage: Stage, config: StageConfig, place: Path, print_: str) -> None:
+    """One of several processes of a job: the first one makes way for it and writes the manifest, this one only works along."""
+    quiet_libraries()
+    until = time.monotonic() + FOLLOW_SECONDS
+    while begun_fingerprint(place) != print_:
+        if time.monotonic() > until:
+            raise UserError(
+                f"{place}: the first process of this job, on another node, has not begun; is the folder on a shared file system?"
+            )
+        time.sleep(0.1)
+    with ending_at_signals(name):
+        stage.run(config)
 
 
 def perform_job(path: Path) -> None:

@@ -1,6 +1,7 @@
 """A pipeline file -> what is not done yet -> done, on this machine."""
 
 import shlex
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -23,6 +24,8 @@ WHY = {
     "begun": "begun and not ended: it continues",
     "done": "done",
 }
+NAMED_SINGLY = 200
+"""More jobs than these are counted, step by step."""
 
 
 def run_pipeline(
@@ -82,6 +85,10 @@ def announce(jobs: list[Job], open_jobs: list[tuple[Job, State]], at_work: Mappi
         say(f"Nothing to do: all {len(jobs)} jobs are done.")
         return
     say(f"{len(jobs)} jobs, {len(open_jobs)} to do:")
+    if len(open_jobs) > NAMED_SINGLY:
+        for (title, why), count in Counter((job.title, at_work.get(job.place) or WHY[state]) for job, state in open_jobs).items():
+            say(f"  {title}: {count} jobs: {why}")
+        return
     titles = {job.place: job.title for job in jobs}
     last = max(job.round for job in jobs)
     heard = 0

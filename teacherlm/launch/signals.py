@@ -11,12 +11,17 @@ from teacherlm import interrupt
 from teacherlm.errors import Stopped
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+HEARD = (*SIGNALS, interrupt.WARNING)
 _is_worker = False
-_worker_told = False
+_told: list[int] = []
+"""Signals that came before a stage had begun."""
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, raised as Ctrl-C is: no `except Exception` of a library holds it up."""
+    """SIGTERM (or Slurm's warning), raised as Ctrl-C is: no `except Exception` of a library holds it up."""
+
+    def __init__(self, number: int = signal.SIGTERM) -> None:
+        self.number = signal.Signals(number)
 
 
 @contextmanager
@@ -28,25 +33,32 @@ def ending_at_signals(name: str) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # signals come to the main thread only
         yield
         return
-    before = signal.getsignal(signal.SIGTERM)
-    if before is not signal.SIG_IGN:
-        signal.signal(signal.SIGTERM, _raise)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, interrupt.WARNING)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, _raise)
     try:
-        if _worker_told:
-            raise Terminated
+        if _told:
+            raise Terminated(_told[0])
         yield
     except KeyboardInterrupt as error:
-        number = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
-        raise Stopped(f"{name} was ended by {number.name}; the same command goes on from there.", 128 + number) from None
+        came = error.number if isinstance(error, Terminated) else signal.SIGINT
+        raise Stopped(f"{name} was ended by {came.name}; the same command goes on from there.", 128 + came) from None
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _raise(number: int, frame: FrameType | None) -> None:
     if _is_worker and interrupt.wanted():  # it finishes what it has in hand already; `run` kills it when that is not wanted
         return
-    signal.signal(number, signal.SIG_IGN if _is_worker else signal.SIG_DFL)
-    raise Terminated
+    signal.signal(number, signal.SIG_IGN if _is_worker or number == interrupt.WARNING else signal.SIG_DFL)
+    raise Terminated(number)
+
+
+def heed_warnings() -> None:
+    """From the start of a process on: Slurm's warning that comes before the stage has begun ends it as soon as it begins."""
+    signal.signal(interrupt.WARNING, _remember)
 
 
 def begin_worker() -> None:
@@ -59,8 +71,7 @@ def begin_worker() -> None:
 
 
 def _remember(number: int, frame: FrameType | None) -> None:
-    global _worker_told
-    _worker_told = True
+    _told.append(number)
 
 
 @contextmanager
@@ -89,12 +100,12 @@ class Wishes:
 
 @contextmanager
 def noted() -> Iterator[Wishes]:
-    """Inside, SIGINT and SIGTERM are only written down."""
+    """Inside, SIGINT, SIGTERM and Slurm's warning are only written down."""
     wishes = Wishes()
     if threading.current_thread() is not threading.main_thread():
         yield wishes
         return
-    before = {number: signal.signal(number, wishes.note) for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN}
+    before = {number: signal.signal(number, wishes.note) for number in HEARD if signal.getsignal(number) is not signal.SIG_IGN}
     try:
         yield wishes
     finally:

@@ -112,7 +112,9 @@ def _explain_silent(run_dir: Path, silent: Mapping[str, Planned], found: Problem
     for mark, (record, index) in last.items():
         if record.job not in ends:
             ends[record.job] = cluster.read_ends(record.job)
-        ended, log, label = ends[record.job].get(index, ""), log_of(run_dir, record.job, index), silent[mark].label
+        known, log, label = ends[record.job], log_of(run_dir, record.job, index), silent[mark].label
+        # An element that is cancelled while it waits is struck off its array.
+        ended = known.get(index, "CANCELLED" if known and not log.is_file() else "")
         words = f": {last_words(log)}" if log.is_file() else ""
         if ended.startswith("CANCELLED"):
             found.stopped[label] = f"cancelled{words}"

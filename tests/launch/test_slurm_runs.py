@@ -1,5 +1,6 @@
 """Pipelines on a real Slurm of two nodes: the same as `run`, and what happens when jobs fail, are cancelled, or are too many."""
 
+import json
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from teacherlm.launch.records import read_submitted
 from teacherlm.launch.run import run_pipeline
 from teacherlm.launch.status import StepStatus, read_status
 from teacherlm.launch.submit import submit_pipeline
+from teacherlm.store.manifest import read_manifest
 
 PLUGINS = Path(__file__).parent.parent / "plugins"
 CHAIN = [{"number": {"matrix": {"value": [1, 2]}}}, {"add": {"amount": 10, "shards": 2}}, {"total": {}}]
@@ -174,3 +176,41 @@ def test_logs_of_a_step_and_of_one_job(slurm: Cluster, tmp_path: Path) -> None:
         [sys.executable, "-m", "teacherlm.cli", "logs", str(tmp_path / "run"), "add", "3"], capture_output=True, text=True
     )
     assert (none.returncode, none.stderr.startswith("teacherlm: No job of add named '3'.")) == (2, True)
+
+
+def test_a_job_over_two_nodes_is_one_process_on_each(slurm: Cluster, tmp_path: Path) -> None:
+    loopback = ["export GLOO_SOCKET_IFNAME=lo"]
+    submit(write(tmp_path, [{"meet": {"value": 5, "slurm": {"nodes": 2, "setup": loopback}}}]))
+    slurm.wait_idle(90)
+    assert (tmp_path / "run/meet/number.txt").read_text() == "10", logs_of(tmp_path / "run")
+    manifest = read_manifest(tmp_path / "run/meet")
+    assert manifest is not None
+    assert manifest.facts == {"hosts": "2"}
+
+
+def test_shards_that_were_cancelled_are_done_by_the_next_submit_and_no_others(slurm: Cluster, tmp_path: Path) -> None:
+    rows = [
+        {"id": f"q{n}", "prompt": f"Q: {n}? A:", "cot_text": f"Q: {n}? A: The answer is ({n}). Let's think step by step."}
+        for n in range(64)
+    ]
+    (tmp_path / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    teacher = {"name": "scripted", "delay": 0.1}
+    enhance = {"input": str(tmp_path / "questions.jsonl"), "kinds": ["cot"], "teacher": teacher, "shards": 16, "slurm": {"throttle": 6}}
+    file = write(tmp_path, [{"enhance": enhance}])
+    shards, whole = submit(file)
+    slurm.ask("scancel", f"{shards}_3", f"{shards}_15")
+    slurm.ask("scancel", whole)
+    slurm.wait_idle(90)
+    status_, problems = status(tmp_path / "run")
+    assert status_["enhance"].done == 14, logs_of(tmp_path / "run")
+    assert set(problems) == {"enhance/3-of-16", "enhance/15-of-16", "enhance"}
+    assert problems["enhance/15-of-16"].startswith("cancelled")
+    assert len(submit(file)) == 2
+    assert read_submitted(tmp_path / "run")[-2].labels == ("enhance/3-of-16", "enhance/15-of-16")
+    slurm.wait_idle(90)
+    alone = write(tmp_path, [{"enhance": {**enhance, "shards": 1}}], run="alone")
+    assert run_here(alone) == {}
+    name = "enhance/questions_cot.jsonl"
+    assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
+    requests = [json.loads(line)["key"] for path in (tmp_path / "run/enhance/ledger").rglob("*.jsonl") for line in path.open()]
+    assert len(requests) == len(set(requests)) == 64, "nothing was asked twice"
