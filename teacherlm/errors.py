@@ -1,7 +1,11 @@
 """What a user can cause: one clear line and exit code 2. Anything else is a bug and keeps its traceback."""
 
 import difflib
+import signal
 from collections.abc import Iterable
+
+OUT_OF_TIME = 128 + signal.SIGUSR1
+"""Exit code of work that ended early because its time was nearly up; under Slurm it is queued again."""
 
 
 class UserError(ValueError):

@@ -1,4 +1,4 @@
-"""The wish to stop soon: Ctrl-C, SIGTERM or a cap. What is in hand is finished first; a second signal stops at once."""
+"""The wish to stop soon: Ctrl-C, SIGTERM, SIGUSR1 or a cap. What is in hand is finished first; a second signal stops at once."""
 
 import signal
 import time
@@ -8,6 +8,8 @@ from types import FrameType
 
 ONE_WISH = 0.5
 """Seconds within which signals are one wish: `timeout`, Slurm and containers send theirs to the process and again to its group."""
+WARNING = signal.SIGUSR1
+"""By which Slurm says that the time of a job is nearly up."""
 _reason = ""
 
 
@@ -22,17 +24,29 @@ def ask_to_stop(reason: str) -> None:
     _reason = _reason or reason
 
 
+def signal_of(reason: str) -> int:
+    """The number of the signal that a reason names; 0 for any other reason."""
+    return int(signal.Signals[reason]) if reason in signal.Signals.__members__ else 0
+
+
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Inside, the first SIGINT or SIGTERM only asks to stop; the next one does what it always did."""
+    """Inside, the first SIGINT or SIGTERM only asks to stop; the next one does what it always did.
+
+    SIGUSR1, by which Slurm warns that the time is nearly up, asks to stop and never does more.
+    """
     global _reason
     found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     before = {number: handler for number, handler in found.items() if handler is not signal.SIG_IGN}  # what is ignored stays so
+    before[WARNING] = signal.getsignal(WARNING)
     last = 0.0
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         nonlocal last
         now, again = time.monotonic(), last > 0
+        if number == WARNING:
+            ask_to_stop(WARNING.name)
+            return
         if again and now - last > ONE_WISH:
             signal.signal(number, before[signal.Signals(number)])
             signal.raise_signal(number)

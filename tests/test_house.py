@@ -12,7 +12,7 @@ from teacherlm.catalog import ROOMS, files, find
 
 PACKAGE = Path(__file__).resolve().parent.parent / "teacherlm"
 LAYERS = (
-    ("errors", "log", "live", "shipped", "headline", "interrupt"),
+    ("errors", "log", "live", "shipped", "headline", "interrupt", "allocation", "together"),
     ("stage", "records"),
     ("parsing",),
     ("catalog", "dataset"),
@@ -38,6 +38,8 @@ MAY_USE_EACH_OTHER = {
     "shipped",
     "headline",
     "interrupt",
+    "allocation",
+    "together",
     "stage",
     "records",
     "catalog",

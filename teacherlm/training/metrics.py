@@ -9,7 +9,7 @@ from transformers import TrainerCallback
 
 from teacherlm.log import Progress
 from teacherlm.store.files import write_jsonl
-from teacherlm.training.processes import is_main
+from teacherlm.together import is_main
 
 
 class MetricsFile(TrainerCallback):  # type: ignore[misc]

@@ -1,50 +1,14 @@
 """One process or many: what must be set before training starts, and left behind clean for the next job of this worker."""
 
-import json
 import os
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from teacherlm.errors import UserError
 from teacherlm.log import say
-from teacherlm.shipped import shipped_folder
-
-
-def world_size() -> int:
-    """Processes of this training; torchrun says how many."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def is_main() -> bool:
-    return int(os.environ.get("RANK", "0")) == 0
-
-
-def read_ds_config(name: str) -> dict[str, Any]:
-    """A name in ds_configs/, or a path. Raises: UserError listing the names, or naming the file that is not JSON."""
-    shipped = {path.stem: path for path in shipped_folder("ds_configs").glob("*.json")}
-    path = shipped.get(name, Path(name))
-    if not path.is_file():
-        raise UserError(f"ds_config: no file '{name}', and no shipped config of that name. Known: {', '.join(sorted(shipped))}.")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path}: not valid JSON ({error}).") from None
-    if not isinstance(config, dict):
-        raise UserError(f"{path}: expected a JSON object with DeepSpeed's settings.")
-    return config if torch.cuda.is_available() else _without_compiler(config)
-
-
-def _without_compiler(config: dict[str, Any]) -> dict[str, Any]:
-    """On a CPU DeepSpeed would compile its Adam and its communication, which takes minutes; torch has both."""
-    optimizer = config.get("optimizer")
-    if not isinstance(optimizer, dict) or optimizer.get("type") not in ("Adam", "AdamW"):
-        return config
-    return {**config, "optimizer": {**optimizer, "params": {**optimizer.get("params", {}), "torch_adam": True}}}
 
 
 @contextmanager
@@ -71,7 +35,7 @@ def training_environment(deepspeed: bool) -> Iterator[None]:
 
 
 def _use_torch_communication() -> None:
-    """See `_without_compiler`."""
+    """Its own it would have to compile, see `ds_config`."""
     if not torch.cuda.is_available():
         import deepspeed
 

@@ -9,18 +9,34 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from transformers import TrainerCallback
 from transformers.utils.logging import disable_progress_bar
 
+from teacherlm import interrupt
+from teacherlm.errors import UserError
 from teacherlm.log import progress, say
 from teacherlm.store.checkpoints import Checkpoint
+from teacherlm.together import from_main, is_main, world_size
 from teacherlm.training.arguments import build_arguments, total_steps
 from teacherlm.training.batches import Cut, EpochLoader, MicroBatches, Rows, build_loader, cut
-from teacherlm.training.checkpointing import STAGING, SavePlan, Written, clear_attempt, drop_old_states, find_start, is_last
+from teacherlm.training.checkpointing import (
+    BRIDGE,
+    STAGING,
+    SavePlan,
+    Written,
+    clear_attempt,
+    drop_old_states,
+    find_start,
+    is_last,
+    require_same_state,
+)
+from teacherlm.training.ds_config import read_ds_config, require_agreement, zero_stage
 from teacherlm.training.families import Row, padded
 from teacherlm.training.metrics import MetricsFile
 from teacherlm.training.objective import Objective
-from teacherlm.training.processes import is_main, read_ds_config, training_environment, wandb_run, world_size
+from teacherlm.training.processes import training_environment, wandb_run
 from teacherlm.training.settings import Recipe
+from teacherlm.training.stopping import Clock, ended_early
 from teacherlm.training.trainer import StudentTrainer
 
 
@@ -42,19 +58,34 @@ def train(job: Job, build_model: Any) -> Mapping[str, float]:
     """Ends with a checkpoint of the last step; returns {train_loss, held_out_loss?, steps, trained_tokens, seconds}.
 
     `build_model()` is called only when there is something left to train.
+    Raises: Stopped, after writing a checkpoint, at a signal or when the time is nearly up.
     """
     steps = total_steps(job.recipe, len(job.rows))
-    job.run.mkdir(parents=True, exist_ok=True)
-    start = find_start(job.run)
+    found = from_main(lambda: _begin(job.run))
+    start = Checkpoint(Path(found["path"]), found["step"], found["epoch"], found["facts"]) if found else None
     if start is None or not is_last(start):
-        if is_main():
-            clear_attempt(job.run, start)
-        with training_environment(job.recipe.ds_config is not None), wandb_run(job.recipe.report_to, job.recipe.wandb_project, job.run):
+        with (
+            training_environment(job.recipe.ds_config is not None),
+            wandb_run(job.recipe.report_to, job.recipe.wandb_project, job.run),
+            interrupt.interruptible(),
+        ):
             _train(job, build_model, steps, start)
-    if is_main():
-        drop_old_states(job.run, keep=0)
-        shutil.rmtree(job.run / STAGING, ignore_errors=True)
+    from_main(lambda: _finish(job.run))
     return results(job.run)
+
+
+def _begin(run: Path) -> dict[str, Any] | None:
+    """Where all processes start; half-written things are gone."""
+    run.mkdir(parents=True, exist_ok=True)
+    start = find_start(run)
+    if start is None or not is_last(start):
+        clear_attempt(run, start)
+    return {**vars(start), "path": str(start.path), "facts": dict(start.facts)} if start else None
+
+
+def _finish(run: Path) -> None:
+    drop_old_states(run, keep=0)
+    shutil.rmtree(run / STAGING, ignore_errors=True)
 
 
 def _train(job: Job, build_model: Any, steps: int, start: Checkpoint | None) -> None:
@@ -62,12 +93,18 @@ def _train(job: Job, build_model: Any, steps: int, start: Checkpoint | None) -> 
     disable_progress_bar()  # of transformers, at every file it writes; ours shows the steps
     pieces = cut(recipe.batch_size, recipe.micro_batch, recipe.accumulation, world_size())
     deepspeed = read_ds_config(recipe.ds_config) if recipe.ds_config else None
+    if deepspeed is not None:
+        require_agreement(deepspeed, str(recipe.ds_config), recipe, pieces)
+    state = "plain" if deepspeed is None else f"zero{zero_stage(deepspeed)} x {pieces.processes}"
+    if start is not None:
+        require_same_state(start, state)
     arguments = build_arguments(recipe, job.run / STAGING, pieces, job.run.name, deepspeed)
     trainer = StudentTrainer(
         objective=job.objective,
         loader=_loader(job, job.rows, pieces, arguments.process_index),
         run=job.run,
-        written=Written(job.facts, steps),
+        written=Written(job.facts, steps, state),
+        clock=Clock(recipe.max_minutes),
         model=build_model(),
         args=arguments,
         processing_class=job.tokenizer,
@@ -81,8 +118,31 @@ def _train(job: Job, build_model: Any, steps: int, start: Checkpoint | None) -> 
         if bar is not None:
             bar.skip(done)
         trainer.add_callback(MetricsFile(job.run / "metrics.jsonl", lambda: trainer.trained_tokens, bar, done))
-        trainer.add_callback(SavePlan(recipe.save_strategy, recipe.save_every, recipe.save_steps))
+        trainer.plan = SavePlan(recipe.save_strategy, recipe.save_every, recipe.save_steps, lambda: bool(trainer.stop_reason))
+        trainer.add_callback(trainer.plan)
+        if start is not None and (bridge := start.facts.get(BRIDGE)):
+            trainer.add_callback(_GoOnCounting(trainer, bridge))
+        _run(trainer, start)
+    if trainer.stop_reason and trainer.state.global_step < steps:
+        raise ended_early(job.run.name, trainer.stop_reason, trainer.state.global_step, steps)
+
+
+def _run(trainer: StudentTrainer, start: Checkpoint | None) -> None:
+    """Raises: UserError for settings of DeepSpeed that transformers finds contradicting; it sees them only now."""
+    try:
         trainer.train(resume_from_checkpoint=str(start.path) if start else None)
+    except ValueError as error:
+        if "DeepSpeed config values" not in str(error):
+            raise
+        raise UserError(f"ds_config: {' '.join(str(error).split())}") from None
+
+
+class _GoOnCounting(TrainerCallback):  # type: ignore[misc]
+    def __init__(self, trainer: StudentTrainer, bridge: Mapping[str, Any]) -> None:
+        self.trainer, self.bridge = trainer, bridge
+
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        self.trainer.go_on_counting(self.bridge)
 
 
 def _loader(job: Job, rows: list[Row], pieces: Cut, process: int) -> EpochLoader:

@@ -63,6 +63,9 @@ class Recipe(Settings):
     """DeepSpeed: a name in ds_configs/ (zero1, zero2, zero3, zero3_offload) or a path."""
     logging_steps: Annotated[Runtime[int], Alias("--logging_steps"), Field(gt=0)] = 8
     """A row in metrics.jsonl every so many steps."""
+    max_minutes: Annotated[Runtime[float | None], Field(gt=0)] = None
+    """Write a checkpoint and end after so many minutes (of the Slurm allocation, where there is one, whose own end counts too); the same
+    command goes on from there."""
     report_to: Annotated[Runtime[Literal["wandb", "none"]], Alias("--report_to")] = "none"
     """wandb writes offline where the environment holds no key."""
     run_name: Annotated[Runtime[str | None], Alias("--run_name"), Alias("--wandb_run_name")] = None

@@ -3,7 +3,8 @@
 import itertools
 import math
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ from torch import Tensor
 from transformers import PrinterCallback, Trainer
 
 from teacherlm.errors import UserError
-from teacherlm.store.checkpoints import seal_checkpoint
+from teacherlm.store.checkpoints import read_checkpoint, seal_checkpoint
 from teacherlm.training.batches import EpochLoader
-from teacherlm.training.checkpointing import KEPT_STATES, Written, drop_old_states
+from teacherlm.training.checkpointing import BRIDGE, KEPT_STATES, SavePlan, Written, drop_old_states
 from teacherlm.training.families import IGNORE, Batch
 from teacherlm.training.objective import Objective
+from teacherlm.training.pretrained import count_parameters
+from teacherlm.training.stopping import Clock, reason_to_stop
 
 Measure = Callable[[Any], dict[str, float]]
 
@@ -28,8 +31,14 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
 
     control: Any
 
-    def __init__(self, objective: Objective, loader: EpochLoader, run: Path, written: Written, **hf: Any) -> None:
+    def __init__(
+        self, objective: Objective, loader: EpochLoader, run: Path, written: Written, clock: Clock | None = None, **hf: Any
+    ) -> None:
         self.objective, self.loader, self.run, self.written = objective, loader, run, written
+        self.clock = clock or Clock(None)
+        self.plan: SavePlan | None = None
+        self.stop_reason = ""
+        """Why all processes end after the step in hand, with a checkpoint; "" while they do not."""
         self.measure: Measure | None = None
         """What to measure at every checkpoint; goes into its facts."""
         self.trained_tokens = 0
@@ -47,12 +56,20 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         return batches, self.totals(batches, device)
 
     def totals(self, batches: Iterable[Batch], device: Any) -> dict[str, Tensor]:
-        """By term: the count over these micro-batches on all processes, at least 1."""
+        """By term: the count over these micro-batches on all processes, at least 1.
+
+        The wish to stop travels along: processes that ended at different steps would wait for each other for ever.
+        """
         totals: dict[str, Any] = {}
         for batch in batches:
             for term, count in self.objective.counts(batch).items():
                 totals[term] = totals.get(term, 0) + count
-        return {term: self._over_processes(count, device).clamp(min=1) for term, count in totals.items()}
+        self.clock.step()
+        own = reason_to_stop(self.clock)
+        summed = self._over_processes(torch.stack([torch.as_tensor(n).double() for n in (*totals.values(), bool(own))]), device)
+        if summed[-1]:
+            self.stop_reason = own or "another process"
+        return {term: summed[i].clamp(min=1) for i, term in enumerate(totals)}
 
     def compute_loss(self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None) -> Tensor:
         sums, weights = self.objective.sums(model, inputs), self.objective.weights()
@@ -87,9 +104,12 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
             raise UserError(
                 f"The loss is {logs['loss']} at step {self.state.global_step}: lower learning_rate, or use bf16 instead of fp16."
             )
+        self._count_tokens()
+        super().log(logs, start_time)
+
+    def _count_tokens(self) -> None:
         self.trained_tokens += int(self._over_processes(self._new_tokens, self.args.device))
         self._new_tokens = 0
-        super().log(logs, start_time)
 
     def floating_point_ops(self, inputs: Batch) -> int:
         """Walking over all modules at every micro-batch, as the original does, costs more than a small student's step."""
@@ -99,21 +119,35 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Written in the staging folder, sealed, then renamed: a checkpoint of its real name is always whole."""
+        began = time.time()
         super()._save_checkpoint(model, trial)
         measured = self.measure(self.model_wrapped) if self.measure else {}
+        self._count_tokens()
+        now: dict[str, Any] = {"of_steps": self.written.of_steps, "trained_tokens": self.trained_tokens, "state": self.written.state}
+        if self.plan is not None and self.plan.is_bridge:
+            loss = float(self._over_processes(self._tr_loss, self.args.device)) / self.accelerator.num_processes
+            now[BRIDGE] = {"unlogged_loss": loss, "since": self._globalstep_last_logged}
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
-            self._seal(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}", measured)
+            self._seal(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}", {**now, **measured})
         self.accelerator.wait_for_everyone()
+        self.clock.saved(time.time() - began)
 
-    def _seal(self, folder: Path, measured: dict[str, float]) -> None:
+    def _seal(self, folder: Path, facts: dict[str, Any]) -> None:
         # A pickle of the arguments, which are in the manifest already.
         (folder / "training_args.bin").unlink(missing_ok=True)
-        now = {"of_steps": self.written.of_steps, "trained_tokens": self.trained_tokens}
-        seal_checkpoint(folder, self.state.global_step, self.state.epoch, {**self.written.facts, **now, **measured})
+        count_parameters(str(folder))  # reads where each weight lies: a file that was cut off does not become a checkpoint
+        seal_checkpoint(folder, self.state.global_step, self.state.epoch, {**self.written.facts, **facts})
         shutil.rmtree(self.run / folder.name, ignore_errors=True)
         folder.rename(self.run / folder.name)
+        if read_checkpoint(self.run / folder.name) is None:
+            raise OSError(f"{self.run / folder.name}: what was just written does not read back the same.")
         drop_old_states(self.run, KEPT_STATES)
+
+    def go_on_counting(self, bridge: Mapping[str, Any]) -> None:
+        """After a stop between two rows of the metrics: the next row is the one that would have been written without it."""
+        self._tr_loss += bridge["unlogged_loss"]
+        self._globalstep_last_logged = bridge["since"]
 
     def _over_processes(self, value: Any, device: Any) -> Tensor:
         return self.accelerator.reduce(torch.as_tensor(value).to(device).double(), "sum")  # type: ignore[no-any-return]
