@@ -31,6 +31,8 @@ class Partition:
     name: str
     gpus: bool
     nodes: int
+    cpus: int
+    """Of its largest node."""
 
 
 def has_slurm() -> bool:
@@ -70,10 +72,10 @@ def read_max_array() -> int:
 
 def read_partitions() -> dict[str, Partition]:
     found: dict[str, Partition] = {}
-    for line in ask(["sinfo", "--noheader", "--format=%R|%G|%D"]).splitlines():
-        name, gres, nodes = line.split("|")
-        before = found.get(name, Partition(name, False, 0))
-        found[name] = Partition(name, before.gpus or "gpu" in gres, before.nodes + int(nodes))
+    for line in ask(["sinfo", "--noheader", "--Node", "--format=%R|%G|%c"]).splitlines():
+        name, gres, cpus = line.split("|")
+        before = found.get(name, Partition(name, gpus=False, nodes=0, cpus=0))
+        found[name] = Partition(name, before.gpus or "gpu" in gres, before.nodes + 1, max(before.cpus, int(cpus.rstrip("+"))))
     return found
 
 
@@ -94,9 +96,13 @@ def require_possible(wanted: Resources, partitions: Mapping[str, Partition], def
         elsewhere = [partition.name for partition in partitions.values() if partition.gpus]
         hint = f"partitions with GPUs: {', '.join(elsewhere)}" if elsewhere else "no partition of this cluster has any"
         raise UserError(f"{where}.gpus: {wanted.gpus}: no node of partition {', '.join(names)} has GPUs; {hint}.")
-    if wanted.nodes > max(partition.nodes for partition in meant):
-        most = max(partition.nodes for partition in meant)
-        raise UserError(f"{where}.nodes: {wanted.nodes}: partition {', '.join(names)} has {most}.")
+    for key, asked, most in (
+        ("nodes", wanted.nodes, max(partition.nodes for partition in meant)),
+        ("cpus", wanted.cpus or 1, max(partition.cpus for partition in meant)),
+    ):
+        if asked > most:
+            on = " on a node" if key == "cpus" else ""
+            raise UserError(f"{where}.{key}: {asked}: partition {', '.join(names)} has {most}{on}.")
 
 
 def submit(command: Sequence[str]) -> str:

@@ -60,6 +60,8 @@ def read_tail(path: Path, lines: int) -> list[str]:
 def last_words(path: Path) -> str:
     """The line that says most about how a job ended: ours, else Slurm's, else the last."""
     lines = read_tail(path, 40)
+    begun = [number for number, line in enumerate(lines) if re.search(r" \(job \S+ on \S+\)$", line)]
+    lines = lines[begun[-1] + 1 :] if begun else lines  # of the last attempt
     said = [line.removeprefix(SAID) for line in lines if line.startswith(SAID)]
     slurm = [line.partition(" error: ")[2] for line in lines if re.match(r"(slurmstepd|srun|slurmd): error: ", line)]
     return (said or slurm or lines or [""])[-1].strip("* ")

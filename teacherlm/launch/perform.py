@@ -14,6 +14,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from teacherlm.allocation import find_allocation
 from teacherlm.catalog import find, plugin_folders, use_plugins
 from teacherlm.errors import UserError
 from teacherlm.launch.job import FrozenJob, read_job, write_job
@@ -179,6 +180,7 @@ def _manifest(
         ended=_iso(ended),
         seconds=round(ended - started, 3),
         host=socket.gethostname(),
+        slurm=vars(allocation) if (allocation := find_allocation()) else {},
         versions=_versions(),
         git_commit=_git_commit(),
         command=shlex.join(["teacherlm", *sys.argv[1:]]),
