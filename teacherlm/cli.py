@@ -92,12 +92,12 @@ def main() -> None:
             use_plugins(plugins)
         build_app(plugins)()
     except Exception as error:
-        from teacherlm.errors import Stopped, UserError
+        from teacherlm.launch.ending import end_code
 
-        if not isinstance(error, (UserError, Stopped)):
+        code = end_code(error)
+        if code is None:
             raise
-        print(f"teacherlm: {error}", file=sys.stderr)
-        sys.exit(error.exit_code if isinstance(error, Stopped) else 2)
+        sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ QUIET = {
     "TRANSFORMERS_VERBOSITY": "error",
 }
 _prefix = ""
+_muted = False
 _console: "Console | None" = None
 """That of the live view while one is up."""
 
@@ -39,8 +40,16 @@ def use_prefix(prefix: str) -> None:
     _prefix = f"[{prefix}] " if prefix else ""
 
 
+def mute() -> None:
+    """This process is one of several that would all say the same."""
+    global _muted
+    _muted = True
+
+
 def say(text: str) -> None:
     """One line on stderr, above a live view; stdout is left to results."""
+    if _muted:
+        return
     if _console is not None:
         _console.print(text, markup=False, highlight=False, soft_wrap=True)
     else:

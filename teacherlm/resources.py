@@ -9,8 +9,22 @@ from teacherlm.errors import UserError
 from teacherlm.stage import Settings
 
 TIME = re.compile(r"\d+(:\d\d){0,2}|\d+-\d+(:\d\d){0,2}|UNLIMITED|INFINITE", re.IGNORECASE)
-OURS = ("array", "chdir", "dependency", "job-name", "nodes", "ntasks-per-node", "open-mode", "output", "parsable", "wrap")
+OURS = (
+    "array",
+    "chdir",
+    "dependency",
+    "job-name",
+    "nodes",
+    "ntasks-per-node",
+    "open-mode",
+    "output",
+    "parsable",
+    "requeue",
+    "signal",
+    "wrap",
+)
 """Options of sbatch that `submit` gives itself."""
+MOST_WARNING_SECONDS = 120
 Word = Annotated[str, Field(min_length=1, pattern=r"^[^\x00-\x1f]*$")]
 
 
@@ -21,6 +35,16 @@ def parse_time(value: Any) -> Any:
     if isinstance(value, int):
         raise UserError('write it in quotes: "90" (minutes), "1:30:00" or "2-00:00:00" (YAML makes a number of 1:30:00).')
     raise UserError(f'expected a time as Slurm writes it, such as "90" (minutes), "1:30:00" or "2-00:00:00", found {value!r}.')
+
+
+def find_seconds(time: str | None) -> int | None:
+    """Of a time as Slurm writes it: "90" (minutes), "1:30" (minutes and seconds), "1:30:00", "2-12" (days and hours)."""
+    if time is None or not time[0].isdigit():
+        return None
+    days, dash, rest = time.rpartition("-")
+    parts = [int(part) for part in rest.split(":")]
+    units = (3600, 60, 1) if dash or len(parts) == 3 else (60, 1)
+    return int(days or 0) * 86400 + sum(part * unit for part, unit in zip(parts, units, strict=False))
 
 
 def parse_gpus(value: Any) -> Any:
@@ -61,6 +85,8 @@ class Resources(Settings):
     """Features that a node must have, as sbatch spells them: a100|h100."""
     throttle: Annotated[int | None, Field(ge=1)] = None
     """Most jobs of the step that run at a time."""
+    requeues: Annotated[int, Field(ge=0)] = 10
+    """How often a job whose time is up is queued again; it goes on from what it has saved."""
     options: Annotated[dict[str, str | int | bool], BeforeValidator(parse_options)] = {}
     """Any other options of sbatch by their long names: {reservation: course, exclusive: true}."""
     setup: list[str] = []
@@ -68,6 +94,12 @@ class Resources(Settings):
     container: Word | list[Word] | None = None
     """Run inside a container, with its `python`: an image for srun's --container-image (pyxis), or the words that go before the
     command: [apptainer, exec, --nv, image.sif]."""
+
+    @property
+    def warning_seconds(self) -> int:
+        """How long before its end a job is told that its time is nearly up."""
+        seconds = find_seconds(self.time)
+        return MOST_WARNING_SECONDS if seconds is None else max(1, min(MOST_WARNING_SECONDS, seconds // 4))
 
     @property
     def gpu_count(self) -> int:

@@ -9,7 +9,9 @@ import typer
 def run(
     file: Annotated[str, typer.Argument(help="A pipeline file, or the name of one that comes with the package.")] = "quickstart",
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would be done, and why; do nothing.")] = False,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="How many jobs at a time.")] = 1,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="How many jobs at a time; by default one, and on GPUs one for each.")
+    ] = None,
     only: Annotated[
         list[str] | None, typer.Option(help="Only this step, or round-2, or round-2/enhance (may be repeated).", metavar="STEP")
     ] = None,

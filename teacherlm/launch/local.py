@@ -4,7 +4,6 @@ import fcntl
 import os
 import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -16,9 +15,13 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TextIO
 
+from teacherlm.catalog import find
 from teacherlm.errors import Stopped, UserError
+from teacherlm.launch.apart import Broken, perform_apart
+from teacherlm.launch.cards import find_cards
 from teacherlm.launch.job import frozen, write_frozen
 from teacherlm.launch.signals import Wishes, begin_worker, held_back
+from teacherlm.launch.torchrun import end_with
 from teacherlm.log import say, use_prefix
 from teacherlm.plan import Job
 from teacherlm.store.files import read_json, write_json
@@ -39,8 +42,10 @@ class Failure:
     """The exit code of a job that ended early because it was asked to, and goes on with the next run; 0: it failed."""
 
 
-def run_jobs(jobs: list[Job], run_dir: Path, workers: int, plugins: tuple[str, ...], wishes: Wishes) -> dict[str, Failure]:
+def run_jobs(jobs: list[Job], run_dir: Path, workers: int | None, plugins: tuple[str, ...], wishes: Wishes) -> dict[str, Failure]:
     """Do the jobs, each after those of the list it needs; the others go on when one fails.
+
+    `workers` at a time; None: as many as there are cards for, and one of those that ask for none.
 
     Returns: job label -> why it failed or was not started; empty when all are done.
     Raises: Stopped after Ctrl-C or SIGTERM, when the jobs at work have finished what they had in hand.
@@ -90,11 +95,15 @@ def is_held(run_dir: Path) -> bool:
 
 
 class _Scheduler:
-    def __init__(self, jobs: list[Job], run_dir: Path, workers: int, plugins: tuple[str, ...]) -> None:
+    def __init__(self, jobs: list[Job], run_dir: Path, workers: int | None, plugins: tuple[str, ...]) -> None:
         self.waiting = list(jobs)
         self.total, self.ended, self.done = len(jobs), 0, 0
-        self.run_dir, self.workers, self.plugins = run_dir, workers, plugins
+        self.run_dir, self.plugins = run_dir, plugins
+        self.workers, self.one_without_cards = workers or max(1, len(find_cards())), workers is None
         self.running: dict[Future[Failure | None], Job] = {}
+        self.cards = list(find_cards())
+        self.taken: dict[Path, tuple[str, ...]] = {}
+        """Cards of the jobs at work, by their places."""
         self.failures: dict[str, Failure] = {}
         self.told = False
         """That the run is to end."""
@@ -122,16 +131,22 @@ class _Scheduler:
         for job in [job for job in self.waiting if not blocked.intersection(job.needs)]:
             if len(self.running) >= self.workers:
                 return
+            wanted = min(job.slurm.gpu_count, len(find_cards()))
+            if wanted > len(self.cards) or (self.one_without_cards and not wanted and not all(self.taken.values())):
+                continue  # others may go before it
             self.waiting.remove(job)
+            self.taken[job.place], self.cards = tuple(self.cards[:wanted]), self.cards[wanted:]
             file = write_frozen(self.run_dir / "jobs", frozen(job, self.plugins))
             log = self.run_dir / "logs" / f"{job.label}.log"
+            apart = how_apart(job, self.taken[job.place])
             with held_back():  # this may start the worker
-                self.running[self.pool.submit(_work, file, job.label, log)] = job
+                self.running[self.pool.submit(_work, file, job.label, log, apart)] = job
 
     def _collect(self, finished: set[Future[Failure | None]], stopping: bool) -> None:
         broken = False
         for future in finished:
             job = self.running.pop(future)
+            self.cards += self.taken.pop(job.place)
             try:
                 problem = future.result()
             except BrokenProcessPool:
@@ -179,23 +194,27 @@ def _killed(stopping: bool) -> Failure:
     return Failure("its process was killed (out of memory?)", by_user=False)
 
 
+@dataclass(frozen=True)
+class Apart:
+    """Processes of its own, for a job that cannot be done in a worker."""
+
+    processes: int
+    cards: tuple[str, ...]
+
+
+def how_apart(job: Job, cards: tuple[str, ...]) -> Apart | None:
+    """None: in a worker. A job that is given some of several cards must see no others, and a worker has seen all from its first job on."""
+    distributed = find("stages", job.stage).distributed
+    processes = (getattr(job.config, "processes", None) or max(1, len(cards))) if distributed else 1
+    return Apart(processes, cards) if processes > 1 or (cards and len(find_cards()) > 1) else None
+
+
 def _begin(parent: int) -> None:
     begin_worker()
-    _end_with(parent)
+    end_with(parent)
 
 
-def _end_with(parent: int) -> None:
-    """In a worker: stop as soon as the process that started it is gone, or the next `run` would find two at one job."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _work(file: Path, label: str, log: Path) -> Failure | None:
+def _work(file: Path, label: str, log: Path, apart: Apart | None = None) -> Failure | None:
     """In a worker: do one job; None when it is done, else what went wrong in one line (a bug's traceback is in the log)."""
     from teacherlm.launch.perform import perform_job
 
@@ -204,11 +223,16 @@ def _work(file: Path, label: str, log: Path) -> Failure | None:
     with log.open("a", encoding="utf-8") as copy, _copied_to(copy):
         started = time.monotonic()
         try:
-            perform_job(file)
+            if apart:
+                perform_apart(file, apart.processes, apart.cards)
+            else:
+                perform_job(file)
         except UserError as error:
             return Failure(str(error), by_user=True)
         except Stopped as error:
             return Failure(f"stopped: {error}", by_user=True, stopped=error.exit_code)
+        except Broken as error:
+            return Failure(f"{error} (see {log})", by_user=False)
         except Exception as error:
             traceback.print_exc()
             return Failure(f"{type(error).__name__}: {error} (traceback in {log})", by_user=False)

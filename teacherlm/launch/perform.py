@@ -17,14 +17,17 @@ from pathlib import Path
 from teacherlm.allocation import find_allocation
 from teacherlm.catalog import find, plugin_folders, use_plugins
 from teacherlm.errors import UserError
+from teacherlm.launch.apart import perform_apart
 from teacherlm.launch.job import FrozenJob, read_job, write_job
 from teacherlm.launch.signals import ending_at_signals
-from teacherlm.log import quiet_libraries, say
+from teacherlm.launch.torchrun import end_with
+from teacherlm.log import mute, quiet_libraries, say
 from teacherlm.parsing import parse_config
 from teacherlm.stage import Outcome, Stage, StageConfig
 from teacherlm.store.files import shard_place, work_folder
 from teacherlm.store.fingerprint import content_on_disk, digest, fingerprint, sources
 from teacherlm.store.manifest import JOB, Manifest, begun_fingerprint, read_manifest, write_manifest
+from teacherlm.together import world_size
 
 RECORDED_PACKAGES = ("teacherlm", "torch", "transformers", "datasets", "accelerate", "deepspeed", "peft", "lm_eval", "scipy", "pydantic")
 STALE = ".stale"
@@ -38,6 +41,8 @@ def perform(name: str, stage: Stage, config: StageConfig, entry: Mapping[str, st
     Raises: UserError when the output holds something else and `overwrite` is off. Nothing is then touched.
     Stopped when a signal ended it early: its job file stays, and the next attempt goes on from what is there.
     """
+    if world_size() > 1:
+        end_with(os.getppid())
     place = place_of(stage, config)
     inputs = {source: content_on_disk(source, mark.kind) for source, mark in sources(config)}
     print_ = job_fingerprint(name, stage, config)
@@ -50,6 +55,9 @@ def perform(name: str, stage: Stage, config: StageConfig, entry: Mapping[str, st
     _clear(place, config.output, stage, print_, overwrite)
     entry = entry or {}
     write_job(place, FrozenJob(name, config.model_dump(mode="json"), print_, entry, tuple(map(str, plugin_folders()))))
+    if world_size() == 1 and (processes := getattr(config, "processes", None) or 1) > 1:
+        perform_apart(work_folder(place) / JOB, processes)
+        return
     started = time.time()
     quiet_libraries()
     try:
@@ -64,6 +72,7 @@ def perform(name: str, stage: Stage, config: StageConfig, entry: Mapping[str, st
 def _follow(name: str, stage: Stage, config: StageConfig, place: Path, print_: str) -> None:
     """One of several processes of a job: the first one makes way for it and writes the manifest, this one only works along."""
     quiet_libraries()
+    mute()
     until = time.monotonic() + FOLLOW_SECONDS
     while begun_fingerprint(place) != print_:
         if time.monotonic() > until:

@@ -14,18 +14,16 @@ WAIT_SECONDS = 60
 
 
 def requeue(stopped: Stopped) -> bool:
-    """Whether the job was queued again: only one that ran out of time (a signal to end means that it is to end), only by its first process."""
+    """Whether the job was queued again: only when it ran out of time, and only by the first of its processes."""
     allocation, most = find_allocation(), os.environ.get(REQUEUES, "")
     if stopped.exit_code != OUT_OF_TIME or allocation is None or not most.isdigit() or not is_main():
         return False
     if allocation.restarts >= int(most):
-        say(f"job {allocation.element} was queued again {allocation.restarts} times, which is all it may be (requeues: {most}); submit again.")
+        say(f"job {allocation.element} was queued again {allocation.restarts} times; requeues allows no more. Submit again to go on.")
         return False
     # Before this process ends, or Slurm would take the job for done and start those that wait for it.
     try:
-        done = subprocess.run(
-            ["scontrol", "requeue", allocation.job], capture_output=True, text=True, timeout=WAIT_SECONDS, check=False
-        )
+        done = subprocess.run(["scontrol", "requeue", allocation.job], capture_output=True, text=True, timeout=WAIT_SECONDS, check=False)
         problem = done.stderr.strip() if done.returncode else ""
     except (OSError, subprocess.TimeoutExpired) as error:
         problem = str(error)

@@ -29,7 +29,7 @@ NAMED_SINGLY = 200
 
 
 def run_pipeline(
-    name: str, assignments: list[str], plugins: list[Path], dry_run: bool, workers: int, only: list[str]
+    name: str, assignments: list[str], plugins: list[Path], dry_run: bool, workers: int | None, only: list[str]
 ) -> dict[str, Failure]:
     """Do what is not done of a pipeline (of the steps in `only`, if any are named).
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from teacherlm.catalog import find
 from teacherlm.errors import UserError
+from teacherlm.launch.requeue import REQUEUES
 from teacherlm.plan import Job
 from teacherlm.resources import Resources
 
@@ -83,6 +84,7 @@ def arguments(array: Array, folder: Path, after: Iterable[str], script: Path, cw
         *dependencies,
         f"--nodes={wanted.nodes}",
         "--ntasks-per-node=1",
+        *([f"--signal=B:USR1@{wanted.warning_seconds}", "--requeue"] if wanted.requeues else []),
         *(f"--{name}={value}" for name, value in chosen.items() if value is not None),
         *_others(wanted.options),
         f"--chdir={cwd}",
@@ -113,6 +115,7 @@ def script(array: Array, file: Path, run_dir: Path, cwd: Path) -> str:
         "set -e",
         f"[ -f {shlex.quote(str(file))} ] || {{ printf '%s: %s\\n' \"$(hostname)\" {shlex.quote(unseen)} >&2; exit 2; }}",
         *wanted.setup,
+        *([f"export {REQUEUES}={wanted.requeues}"] if wanted.requeues else []),
         *([HEAD_NODE] if wanted.nodes > 1 else []),
         f"exec {' '.join(_command(array, file, run_dir, cwd))}",
     ]
@@ -131,7 +134,7 @@ def _command(array: Array, file: Path, run_dir: Path, cwd: Path) -> list[str]:
 
 
 def _torchrun(wanted: Resources) -> list[str]:
-    each = ["-m", "torch.distributed.run", "--nproc-per-node", str(wanted.gpu_count or 1)]
+    each = ["-m", "teacherlm.launch.torchrun", "--nproc-per-node", str(wanted.gpu_count or 1)]
     if wanted.nodes == 1:
         return [*each, "--standalone"]
     meeting = ["--rdzv-backend", "c10d", "--rdzv-id", '"$SLURM_JOB_ID"', "--rdzv-endpoint", f'"$head:{PORT}"']

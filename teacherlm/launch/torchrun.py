@@ -1,4 +1,4 @@
-"""torchrun with the same words (`python -m teacherlm.launch.torchrun --nproc-per-node 8 ... -m teacherlm.cli job FILE`), for jobs that end early.
+"""torchrun with the same words, for jobs that end early: `python -m teacherlm.launch.torchrun --nproc-per-node 8 -m teacherlm.cli job X`.
 
 It hands signals on to the processes, which write a checkpoint and end; torchrun itself would kill them 30 seconds later. It says
 nothing of its own about a process that failed: that one has said why.
@@ -82,7 +82,7 @@ def main(words: list[str]) -> int:
     given = get_args_parser().parse_args(words)
     given.signals_to_handle = "SIGQUIT"  # the others are handed on, see above
     try:
-        run(given)
+        run(given)  # type: ignore[no-untyped-call]
     except ChildFailedError as error:
         code = error.get_first_failure()[1].exitcode
         return code if code >= 0 else 128 - code

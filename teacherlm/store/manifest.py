@@ -31,6 +31,8 @@ class Manifest:
     ended: str = ""
     seconds: float = 0.0
     host: str = ""
+    slurm: Mapping[str, Any] = field(default_factory=dict)
+    """Under Slurm: {job, element, restarts, nodes} of the attempt that finished it."""
     versions: Mapping[str, str] = field(default_factory=dict)
     git_commit: str = ""
     command: str = ""

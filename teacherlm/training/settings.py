@@ -61,6 +61,9 @@ class Recipe(Settings):
     """Compute activations twice instead of keeping them: less memory, 20-30% slower."""
     ds_config: Annotated[Runtime[str | None], Alias("--deepspeed")] = None
     """DeepSpeed: a name in ds_configs/ (zero1, zero2, zero3, zero3_offload) or a path."""
+    processes: Annotated[Runtime[int | None], Field(gt=0)] = None
+    """Processes on this machine, started by torchrun; by default one for each GPU that `slurm: gpus` asks for and that is here. Does not
+    change the result."""
     logging_steps: Annotated[Runtime[int], Alias("--logging_steps"), Field(gt=0)] = 8
     """A row in metrics.jsonl every so many steps."""
     max_minutes: Annotated[Runtime[float | None], Field(gt=0)] = None

@@ -125,7 +125,7 @@ def test_setup_that_fails_ends_the_job(tmp_path: Path) -> None:
 
 def test_only_stages_of_several_processes_are_started_by_torchrun(tmp_path: Path) -> None:
     two_nodes = text(tmp_path, {"meet": {}}, nodes=2, gpus=4)
-    assert '-m torch.distributed.run --nproc-per-node 4 --nnodes 2 --rdzv-backend c10d --rdzv-id "$SLURM_JOB_ID"' in two_nodes
+    assert '-m teacherlm.launch.torchrun --nproc-per-node 4 --nnodes 2 --rdzv-backend c10d --rdzv-id "$SLURM_JOB_ID"' in two_nodes
     assert f"exec srun {shlex.quote(sys.executable)} -m" in two_nodes
     one_node = text(tmp_path, {"meet": {}}, gpus=4)
     assert "--nproc-per-node 4 --standalone" in one_node
