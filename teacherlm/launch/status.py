@@ -10,6 +10,7 @@ from teacherlm.launch.local import is_held, read_failures
 from teacherlm.launch.logs import find_logs, last_words, seconds_left
 from teacherlm.launch.planned import Planned, read_plan
 from teacherlm.launch.records import Submitted, log_of, read_failed, read_submitted
+from teacherlm.log import say
 from teacherlm.plan import state_at
 from teacherlm.store.manifest import Manifest, read_manifest
 
@@ -41,10 +42,11 @@ class StepStatus:
 
 @dataclass
 class Problems:
-    """Label -> why it is not done, or what its job waits for."""
+    """Label -> why it is not done."""
 
     failed: dict[str, str] = field(default_factory=dict)
     stopped: dict[str, str] = field(default_factory=dict)
+    """Ended early because it was asked to, not started for such a one, or waits for something unusual."""
 
 
 def read_status(run_dir: Path) -> tuple[list[StepStatus], dict[str, str]]:
@@ -53,7 +55,7 @@ def read_status(run_dir: Path) -> tuple[list[StepStatus], dict[str, str]]:
     Raises: UserError when the folder is not a run's, or Slurm has jobs of it and does not answer.
     """
     jobs = read_plan(run_dir)
-    at_work = {job.place: job for job in find_at_work(run_dir)} if read_submitted(run_dir) else {}
+    at_work = _find_at_work(run_dir)
     manifests = {job.label: _find_manifest(run_dir, job) for job in jobs}
     problems = _problems(run_dir, [job for job in jobs if manifests[job.label] is None], at_work)
     here = is_held(run_dir)
@@ -63,8 +65,16 @@ def read_status(run_dir: Path) -> tuple[list[StepStatus], dict[str, str]]:
         steps.setdefault(job.title, []).append(job)
     found = [_of_step(run_dir, step, mine, kinds, manifests) for step, mine in steps.items()]
     failed = {**problems.failed, **problems.stopped}
-    told = {label: why for label, why in failed.items() if kinds.get(label) in ("failed", "stopped", "queued")}
+    told = {label: why for label, why in failed.items() if kinds.get(label, "done") != "done"}
     return found, told
+
+
+def _find_at_work(run_dir: Path) -> dict[Path, AtWork]:
+    if not cluster.has_slurm():
+        if read_submitted(run_dir):
+            say("there is no `squeue` here: which of its jobs are queued or running cannot be seen.")
+        return {}
+    return {job.place: job for job in find_at_work(run_dir)}
 
 
 def _find_manifest(run_dir: Path, job: Planned) -> Manifest | None:
@@ -81,7 +91,7 @@ def _kind(run_dir: Path, job: Planned, at_work: Mapping[Path, AtWork], problems:
         return "running"
     if job.label in problems.failed:
         return "failed"
-    return "stopped" if begun or job.label in problems.stopped else "to do"
+    return "stopped" if begun else "to do"
 
 
 def _problems(run_dir: Path, unfinished: list[Planned], at_work: Mapping[Path, AtWork]) -> Problems:

@@ -107,6 +107,22 @@ def test_finetune_takes_the_ten_words_of_the_original(slurm: Cluster, here: Path
     assert (config["train_on"], config["wandb_project"], config["run_name"]) == ("cot_tail", "test", "my run")
 
 
+def test_the_other_scripts_take_the_originals_words(slurm: Cluster, here: Path, stories260k: Path) -> None:
+    problems = "dataset={name: word_problems, textbook: 4, practice: 8, test: 4}"
+    sbatch("--array=0", str(SCRIPTS / "prepare.sh"), "word_problems", "questions", "--set", problems, "--split", "practice")
+    slurm.wait_idle()
+    assert (here / "questions/WORD_PROBLEMS.jsonl").is_file(), logs(here)
+    words = ["scripted", "questions/WORD_PROBLEMS.jsonl", "W_cot.jsonl", "cot_text", "--teacher", "scripted"]
+    sbatch("--array=0", str(SCRIPTS / "enhance.sh"), *words)
+    slurm.wait_idle()
+    sbatch("--array=0", str(SCRIPTS / "postprocess.sh"), "W_cot.jsonl", "examples", "--verify", "[]")
+    evaluate = [str(SCRIPTS / "evaluate.sh"), str(stories260k), "questions", "--data", "questions", "--split", "test"]
+    sbatch("--array=0", *evaluate, "--max-new-tokens", "4")
+    slurm.wait_idle(120)
+    assert (here / "examples/manifest.json").is_file(), logs(here)
+    assert (here / "evaluated/stories260k-questions/results.jsonl").is_file(), logs(here)
+
+
 @pytest.mark.parametrize("path", sorted(SCRIPTS.glob("*.sh")), ids=lambda path: path.stem)
 def test_the_scripts_are_thin_and_hold_no_options(path: Path) -> None:
     lines = path.read_text().splitlines()

@@ -18,7 +18,8 @@ SMALLER = [
     "enhance.max_new_tokens=64",
     "enhance.shards=2",
     "postprocess.verify=[]",
-    "students.matrix={train_on: {text: {train_on: text, epochs: 2}, cot_tail: {train_on: cot_tail, epochs: 2}}, seed: [0]}",
+    "report.baseline=cot_tail",
+    "students.matrix={train_on: {cot_tail: {train_on: cot_tail, epochs: 2}}, seed: [0]}",
     "evaluate.max_new_tokens=64",
 ]
 
@@ -36,13 +37,23 @@ def numbers(run: Path) -> list[dict[str, Any]]:
     return [{key: value for key, value in row.items() if key not in timed} for row in rows]
 
 
+def measured(run: Path) -> dict[str, Any]:
+    """Of every job: losses, accuracies, rows, tokens."""
+    found = {}
+    for path in sorted(run.rglob("manifest.json")):
+        manifest = json.loads(path.read_text())
+        found[str(path.parent.relative_to(run))] = {**manifest["counts"], **manifest["metrics"], "seconds": None}
+    return found
+
+
 @pytest.mark.real
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_smaller_quickstart_by_submit_reports_the_numbers_of_run(slurm: Cluster, tmp_path: Path) -> None:
     submitted(slurm, tmp_path / "slurm", SMALLER)
-    assert run_pipeline("quickstart", [f"run_dir={tmp_path / 'here'}", *SMALLER], [], dry_run=False, workers=1, only=[]) == {}
+    assert run_pipeline("quickstart", [f"run_dir={tmp_path / 'here'}", *SMALLER], [], dry_run=False, workers=2, only=[]) == {}
     assert numbers(tmp_path / "slurm") == numbers(tmp_path / "here")
+    assert measured(tmp_path / "slurm") == measured(tmp_path / "here")
     assert numbers(tmp_path / "here")
 
 
@@ -53,3 +64,4 @@ def test_the_whole_quickstart_by_submit_reports_the_numbers_of_run(slurm: Cluste
     submitted(slurm, tmp_path / "slurm", [])
     assert run_pipeline("quickstart", [f"run_dir={tmp_path / 'here'}"], [], dry_run=False, workers=2, only=[]) == {}
     assert numbers(tmp_path / "slurm") == numbers(tmp_path / "here")
+    assert measured(tmp_path / "slurm") == measured(tmp_path / "here")
