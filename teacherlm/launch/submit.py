@@ -35,17 +35,16 @@ def submit_pipeline(name: str, assignments: list[str], plugins: list[Path], dry_
     path = find_pipeline(name)
     pipeline = read_pipeline(path, assignments)
     use_plugins(pipeline.plugins)
-    if not dry_run:
-        cluster.require_slurm()
+    most = _read_max_array(dry_run)
     jobs = plan(pipeline, str(path))
-    at_work = {job.place: job for job in find_at_work(pipeline.run_dir)} if cluster.has_slurm() else {}
+    at_work = {job.place: job for job in find_at_work(pipeline.run_dir)} if most else {}
     refuse_changed(jobs, at_work, pipeline.run_dir)
     open_jobs = to_do(jobs)
     new = [job for job, _ in open_jobs if job.place not in at_work]
-    if cluster.has_slurm():
+    if most:
         _require_possible(new, str(path))
     announce(jobs, open_jobs, {place: job.state for place, job in at_work.items()})
-    parts = arrays(new, cluster.read_max_array() if cluster.has_slurm() else USUAL_MAX_ARRAY)
+    parts = arrays(new, most or USUAL_MAX_ARRAY)
     if dry_run:
         _print(parts, jobs, at_work, pipeline.run_dir)
         return []
@@ -59,6 +58,18 @@ def submit_pipeline(name: str, assignments: list[str], plugins: list[Path], dry_
     watch = shlex.join(["teacherlm", "status", str(pipeline.run_dir)])
     say(f"submitted {len(new)} jobs as {', '.join(numbers)}; `{watch}` says how far they are.")
     return numbers
+
+
+def _read_max_array(dry_run: bool) -> int | None:
+    """None where there is no Slurm and a dry run does not need one. Raises: UserError where there is none else."""
+    try:
+        cluster.require_slurm()
+        return cluster.read_max_array()
+    except UserError as error:
+        if not dry_run:
+            raise
+        say(f"{error} So what follows is not checked against a cluster.")
+        return None
 
 
 def refuse_changed(jobs: list[Job], at_work: Mapping[Path, AtWork], run_dir: Path) -> None:

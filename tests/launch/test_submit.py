@@ -151,10 +151,24 @@ def test_a_dry_run_prints_the_words_and_writes_nothing(
     assert submit_pipeline(str(tmp_path / "pipeline.yaml"), [], [PLUGINS], dry_run=True) == []
     said = capsys.readouterr()
     assert "3 jobs, 3 to do:" in said.err
+    assert "So what follows is not checked against a cluster." in said.err
     commands = [shlex.split(line) for line in said.out.splitlines() if line.startswith("sbatch")]
     assert ["--array=0-1" in commands[0], "--partition=gpu" in commands[0], "--dependency=afterany:ARRAY1" in commands[1]] == [True] * 3
     assert said.out.count("#!/bin/bash") == 2
     assert not (tmp_path / "run").exists()
+
+
+def test_a_slurm_that_does_not_answer_holds_up_a_submit_and_no_dry_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("sbatch", "squeue", "scontrol"):
+        (tmp_path / name).write_text(
+            "#!/bin/sh\necho 'slurm_load_ctl_conf error: Unable to contact slurm controller (connect failure)' >&2\nexit 1\n"
+        )
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    jobs_of(tmp_path, [{"number": {"value": 1}}])
+    with pytest.raises(UserError, match=r"^scontrol: .*Unable to contact slurm controller \(connect failure\)$"):
+        submit_pipeline(str(tmp_path / "pipeline.yaml"), [], [PLUGINS], dry_run=False)
+    assert submit_pipeline(str(tmp_path / "pipeline.yaml"), [], [PLUGINS], dry_run=True) == []
 
 
 def test_without_slurm_it_says_what_would_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,3 +207,12 @@ def test_slurms_refusals_become_one_line() -> None:
 
 def test_the_indices_of_an_array_as_slurm_writes_them() -> None:
     assert parse_indices("3,7-9,10-14:2%4") == [3, 7, 8, 9, 10, 12, 14]
+
+
+def test_many_jobs_are_counted_step_by_step(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    jobs_of(tmp_path, [{"number": {"matrix": {"value": list(range(300))}}}, {"total": {}}])
+    submit_pipeline(str(tmp_path / "pipeline.yaml"), [], [PLUGINS], dry_run=True)
+    said = capsys.readouterr()
+    assert said.err.splitlines()[1:] == ["301 jobs, 301 to do:", "  number: 300 jobs: not there yet", "  total: 1 jobs: not there yet"]
+    assert "number, 300 jobs: number/0, number/1, number/2, number/3, number/4 and 295 more" in said.out
