@@ -108,7 +108,7 @@ class Writing:
             device = batch.scores.device
             seeds = torch.tensor([row.seed if row else 0 for row in slots], device=device)
             positions = torch.tensor([len(row.written) if row else 0 for row in slots], device=device)
-        tokens = choose(_numbers(batch.scores), sampling, seeds, positions)
+        tokens = _numbers(batch.scores, choose(batch.scores, sampling, seeds, positions))
         for index, (row, token) in enumerate(zip(slots, tokens.tolist(), strict=True)):
             if row is None:
                 continue
@@ -197,8 +197,8 @@ class Writing:
         self.waiting.extendleft(reversed(rows))
 
 
-def _numbers(logits: torch.Tensor) -> torch.Tensor:
-    """Raises: UserError where they are not: argmax would quietly write the first token of the vocabulary."""
-    if bool(logits.amax(-1).isnan().any()):
-        raise UserError(f"the model's scores are not numbers (NaN in {logits.dtype}): choose another dtype, such as bfloat16 or float32.")
-    return logits
+def _numbers(scores: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """The tokens. Raises: UserError where their scores are not numbers (argmax takes such a one first): they would be quietly wrong."""
+    if bool(scores.gather(-1, tokens[:, None]).isnan().any()):
+        raise UserError(f"the model's scores are not numbers (NaN in {scores.dtype}): choose another dtype, such as bfloat16 or float32.")
+    return tokens
