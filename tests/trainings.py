@@ -75,6 +75,6 @@ def losses(output: Path) -> list[float]:
 
 def furthest(one: Path, other: Path) -> float:
     """The largest difference between two students' weights."""
-    first, second = (load_file(output / LAST / "model.safetensors") for output in (one, other))
+    first, second = (load_file(find_checkpoints(output)[-1].path / "model.safetensors") for output in (one, other))
     assert first.keys() == second.keys()
     return max(float((first[name] - second[name]).abs().max()) for name in first)

@@ -133,6 +133,15 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         self.accelerator.wait_for_everyone()
         self.clock.saved(time.time() - began)
 
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+        """DeepSpeed hands over copies, in which weights that are tied no longer look so; they are written once, as without it."""
+        tied = getattr(self.model, "all_tied_weights_keys", {})
+        if state_dict is not None:
+            for name, source in tied.items():
+                if name in state_dict and source in state_dict and torch.equal(state_dict[name], state_dict[source]):
+                    del state_dict[name]
+        super()._save(output_dir, state_dict)
+
     def _seal(self, folder: Path, facts: dict[str, Any]) -> None:
         # A pickle of the arguments, which are in the manifest already.
         (folder / "training_args.bin").unlink(missing_ok=True)
