@@ -2,14 +2,14 @@
 
     python benchmarks/enhance_throughput.py [--rows 256] [--loop-rows 64] [--seed 0] [--quick]
 
-Work: the first CREAK prompts (kind cot); output lengths drawn from the real rationale lengths of the zero-shot-CoT logs; a 25M-parameter
-Llama with seeded random weights (real_work.py). Three ways, all through the same model in memory:
-- loop: `model.generate`, one prompt at a time. Only the first --loop-rows rows, its time multiplied up by tokens written; the output says so.
+Work: the first CREAK prompts (kind cot); output lengths drawn from the real rationale lengths of the zero-shot-CoT logs; a Llama of
+25M parameters with seeded random weights (real_work.py). Three ways, all through the same model in memory:
+- loop: `model.generate`, one prompt at a time. Only the first --loop-rows rows, its time multiplied up by tokens; the output says so.
 - static: `model.generate` in batches of 32 in order of prompt length; a batch runs until its longest row is done, as it must.
-- engine: all rows, default batch budget. A row's length reaches it as max_new_tokens; it does not sort or pack by it beyond counting memory.
-The parts are interleaved (a third of the static batches, a third of the loop, an engine run, and again), so that other work on the machine
-meets all. Aims: engine >= 8 x loop, >= 1.5 x static; texts equal to the loop's. A text that differs must be a proved tie: the margin of the two
-best logits < 1e-4 where the texts part, from a plain forward pass. --quick: 64 rows, 16 of them in the loop.
+- engine: all rows, default batch budget. A row's length reaches it as max_new_tokens, which it uses to count memory alone.
+The parts are interleaved (a third of the static batches, an engine run, a third of the loop, and again), so that other work on the
+machine meets all. Aims: engine >= 8 x loop, >= 1.5 x static; texts equal to the loop's. A text that differs must be a proved tie: the
+margin of the two best logits is < 1e-4 where the texts part, from a plain forward pass. --quick: 64 rows, 16 of them in the loop.
 """
 
 import argparse
