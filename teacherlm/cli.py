@@ -32,7 +32,7 @@ def real_command(room: str, name: str) -> Any:
     """The command that Typer makes of a stage's config or of a command's function."""
     from teacherlm.catalog import files, find
 
-    name = ALSO_SPELLED.get(name, name)
+    name = ALSO_SPELLED.get(name, name).replace("-", "_")
     single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     found = find(room, name)
     if room == "stages":
