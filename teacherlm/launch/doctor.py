@@ -140,7 +140,7 @@ def disk() -> Iterator[Finding]:
 
 def hub() -> Iterator[Finding]:
     folder = hub_cache()
-    writable = os.access(_existing(folder), os.W_OK)
+    writable = _existing(folder).is_dir() and os.access(_existing(folder), os.W_OK)
     if not writable:
         yield Finding(
             "HF cache", "problem", f"{folder} cannot be written", "set HF_HOME to a folder of yours, on a disk that all nodes see"
