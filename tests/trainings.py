@@ -60,13 +60,14 @@ def wait_until(holds: Callable[[], Any], process: "subprocess.Popen[str]", every
         time.sleep(every)
 
 
-def learnt(output: Path) -> tuple[bytes, list[dict[str, float]], dict[str, object], list[int]]:
+def learnt(output: Path, steps: int = STEPS) -> tuple[bytes, list[dict[str, float]], dict[str, object], list[int]]:
     """Weights, metrics without their times, facts, and the steps of the checkpoints."""
     rows = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
     timeless = [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
-    checkpoint = read_checkpoint(output / LAST)
+    last = output / f"checkpoint-{steps}"
+    checkpoint = read_checkpoint(last)
     assert checkpoint is not None
-    return (output / LAST / "model.safetensors").read_bytes(), timeless, dict(checkpoint.facts), [c.step for c in find_checkpoints(output)]
+    return (last / "model.safetensors").read_bytes(), timeless, dict(checkpoint.facts), [c.step for c in find_checkpoints(output)]
 
 
 def losses(output: Path) -> list[float]:
