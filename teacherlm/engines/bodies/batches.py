@@ -31,13 +31,13 @@ class CausalModel:
         return CausalBatch(self, cache, _counts(lines, self.device), scores[:, -1])
 
     def parts(self, lines: Sequence[list[int]]) -> list[list[int]]:
-        """Rows to be read together: those that share their beginning, then the others; not many tokens at once."""
+        """Rows to be read together: those that share their beginning, then the others; not many tokens at once, like lengths together."""
         if not self.grows:
             return [list(range(len(lines)))]
         parts: list[list[int]] = []
         tokens, last = READ_AT_ONCE, None
-        for group in sorted(find_groups(lines), key=lambda group: not group.shared):
-            for row in group.rows:
+        for group in sorted(find_groups(lines), key=lambda group: (not group.shared, -max(len(lines[row]) for row in group.rows))):
+            for row in sorted(group.rows, key=lambda row: -len(lines[row])):
                 rest = len(lines[row]) - group.shared
                 if last is None or tokens + rest > READ_AT_ONCE or bool(last.shared) != bool(group.shared):
                     parts.append([])
