@@ -68,6 +68,11 @@ class FinetuneConfig(Recipe, Material):
     def _one_student(self) -> "FinetuneConfig":
         if (self.model is None) == (self.scratch is None):
             raise UserError("set exactly one of model (a folder or hub id) and scratch (e.g. {hidden_size: 64, layers: 3}).")
+        if self.tensor_parallel > 1 and (self.scratch or self.ds_config):
+            other = (
+                "scratch: a student that small fits every card" if self.scratch else f"ds_config {self.ds_config}: choose one of the two"
+            )
+            raise UserError(f"tensor_parallel {self.tensor_parallel} does not go with {other}.")
         return self
 
 
@@ -99,9 +104,9 @@ def finetune(config: FinetuneConfig) -> Outcome:
     }
     job = Job(config, tokenizer, objective, encoded.rows, kept_out.rows, facts, config.output)
 
-    def build() -> Any:
+    def build(start: Path | None) -> Any:
         set_seed(config.seed)
-        return _build_model(config, tokenizer)
+        return _build_model(config, tokenizer, start)
 
     metrics = train(job, build)
     counts = {"rows": len(texts), "trained": len(encoded.rows), "held_out": len(kept_out.rows), **encoded.counts()}
@@ -138,10 +143,13 @@ def _build_tokenizer(config: FinetuneConfig, table: "Table") -> Any:
     return build_tokenizer(config.scratch, tokenizer_texts(table, config.scratch.tokenizer_columns))
 
 
-def _build_model(config: FinetuneConfig, tokenizer: Any) -> Any:
+def _build_model(config: FinetuneConfig, tokenizer: Any, start: Path | None) -> Any:
+    """`start`: the checkpoint whose weights will be read into it. Cut over processes they have to be read while it is built."""
     if config.model is not None:
         from teacherlm.training.pretrained import read_model
 
+        if config.tensor_parallel > 1:
+            return read_model(str(start or config.model), config.trust_remote_code, config.tensor_parallel)
         return read_model(config.model, config.trust_remote_code)
     from teacherlm.training.scratch import build_model
 

@@ -29,24 +29,41 @@ def read_tokenizer(model: str, trust_remote_code: bool = False) -> Any:
     return tokenizer
 
 
-def read_model(model: str, trust_remote_code: bool = False) -> Any:
-    """The weights in fp32 (mixed precision keeps them so). `.bin` weights are read without running pickled code.
+def read_model(model: str, trust_remote_code: bool = False, tensor_parallel: int = 1) -> Any:
+    """The weights in fp32 (mixed precision keeps them so), each cut over so many processes. `.bin` weights are read without running
+    pickled code.
 
     Raises: UserError for a folder without weights, an encoder-decoder, or a hub id that cannot be fetched.
     """
     place = resolve_model(model)
     _require_known(place)
     safe = _require_weights(Path(place)) if Path(place).is_dir() else None
-    options = {"trust_remote_code": trust_remote_code}
+    options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
     try:
         config = AutoConfig.from_pretrained(place, **options)
         if config.is_encoder_decoder:
             raise UserError(f"{model}: an encoder-decoder ({config.model_type}); only decoder-only students can be trained so far.")
+        if tensor_parallel > 1:
+            from transformers.distributed import DistributedConfig
+
+            _require_plan(model, config, tensor_parallel)
+            options["distributed_config"] = DistributedConfig(tp_size=tensor_parallel)
         return AutoModelForCausalLM.from_pretrained(place, config=config, dtype=torch.float32, use_safetensors=safe, **options)
     except UserError:
         raise
     except (OSError, ValueError) as error:
         raise UserError(f"{model}: the model cannot be read ({_one_line(error)}).") from None
+
+
+def _require_plan(model: str, config: Any, processes: int) -> None:
+    """Raises: UserError for a model that transformers cannot cut over so many processes."""
+    if not getattr(config, "base_model_tp_plan", None):
+        raise UserError(f"{model}: transformers has no plan to cut a {config.model_type} over processes; use ds_config zero3 instead.")
+    heads = {name: getattr(config, name, None) for name in ("num_attention_heads", "num_key_value_heads")}
+    if uneven := [f"{name} {count}" for name, count in heads.items() if count and count % processes]:
+        raise UserError(
+            f"{model}: its {uneven[0]} cannot be cut over tensor_parallel {processes}; use a divisor of it, or ds_config zero3."
+        )
 
 
 def read_context(model: str, trust_remote_code: bool = False) -> int:

@@ -97,7 +97,7 @@ def wandb_run(report_to: str, project: str, folder: Path) -> Iterator[None]:
         return
     ours = {"WANDB_PROJECT": project, "WANDB_DIR": str(folder)}
     if "WANDB_API_KEY" not in os.environ and "WANDB_MODE" not in os.environ:
-        say(f"wandb: no WANDB_API_KEY, so the run is kept in {folder}/wandb; upload it later with `wandb sync`.")
+        say(f"wandb: no WANDB_API_KEY, so the run is kept in {folder}/wandb; upload it later with `teacherlm wandb-sync`.")
         ours["WANDB_MODE"] = "offline"
     added = {k: v for k, v in ours.items() if k not in os.environ}
     os.environ.update(added)

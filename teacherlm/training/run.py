@@ -16,7 +16,7 @@ from teacherlm import interrupt
 from teacherlm.errors import UserError
 from teacherlm.log import progress, say
 from teacherlm.store.checkpoints import Checkpoint
-from teacherlm.together import from_main, is_main, world_size
+from teacherlm.together import from_main, is_main
 from teacherlm.training.arguments import build_arguments, total_steps
 from teacherlm.training.batches import Cut, EpochLoader, MicroBatches, Rows, build_loader, cut
 from teacherlm.training.checkpointing import (
@@ -37,6 +37,7 @@ from teacherlm.training.objective import Objective
 from teacherlm.training.processes import training_environment, wandb_run
 from teacherlm.training.settings import Recipe
 from teacherlm.training.stopping import Clock, ended_early
+from teacherlm.training.tensor_parallel import ShardedTrainer, copies_of_model, hide_from_accelerate
 from teacherlm.training.trainer import StudentTrainer
 
 
@@ -57,7 +58,7 @@ class Job:
 def train(job: Job, build_model: Any) -> Mapping[str, float]:
     """Ends with a checkpoint of the last step; returns {train_loss, held_out_loss?, steps, trained_tokens, seconds}.
 
-    `build_model()` is called only when there is something left to train.
+    `build_model(checkpoint to start from)` is called only when there is something left to train.
     Raises: Stopped, after writing a checkpoint, at a signal or when the time is nearly up.
     """
     steps = total_steps(job.recipe, len(job.rows))
@@ -91,26 +92,28 @@ def _finish(run: Path) -> None:
 def _train(job: Job, build_model: Any, steps: int, start: Checkpoint | None) -> None:
     recipe = job.recipe
     disable_progress_bar()  # of transformers, at every file it writes; ours shows the steps
-    pieces = cut(recipe.batch_size, recipe.micro_batch, recipe.accumulation, world_size())
+    copies = copies_of_model(recipe.tensor_parallel)
+    pieces = cut(recipe.batch_size, recipe.micro_batch, recipe.accumulation, copies)
     deepspeed = read_ds_config(recipe.ds_config) if recipe.ds_config else None
     if deepspeed is not None:
         require_agreement(deepspeed, str(recipe.ds_config), recipe, pieces)
-    state = "plain" if deepspeed is None else f"zero{zero_stage(deepspeed)} x {pieces.processes}"
+    state = "plain" if deepspeed is None else f"zero{zero_stage(deepspeed)} x {copies}"
+    state = "tensor_parallel" if recipe.tensor_parallel > 1 else state
     if start is not None:
         require_same_state(start, state)
     arguments = build_arguments(recipe, job.run / STAGING, pieces, job.run.name, deepspeed)
-    trainer = StudentTrainer(
+    trainer = (ShardedTrainer if recipe.tensor_parallel > 1 else StudentTrainer)(
         objective=job.objective,
-        loader=_loader(job, job.rows, pieces, arguments.process_index),
+        loader=_loader(job, job.rows, pieces, arguments.process_index % copies),
         run=job.run,
         written=Written(job.facts, steps, state),
         clock=Clock(recipe.max_minutes),
-        model=build_model(),
+        model=hide_from_accelerate(build_model(start.path if start else None)),
         args=arguments,
         processing_class=job.tokenizer,
     )
     if job.held_out:
-        held_out = _loader(job, job.held_out, pieces, arguments.process_index)
+        held_out = _loader(job, job.held_out, pieces, arguments.process_index % copies)
         trainer.measure = lambda model: {"held_out_loss": trainer.mean_loss(model, held_out)}
     trainer.trained_tokens = int(start.facts["trained_tokens"]) if start else 0
     done = start.step if start else 0

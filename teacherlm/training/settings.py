@@ -64,6 +64,9 @@ class Recipe(Settings):
     processes: Annotated[Runtime[int | None], Field(gt=0)] = None
     """Processes on this machine, started by torchrun; by default one for each GPU that `slurm: gpus` asks for and that is here. Does not
     change the result."""
+    tensor_parallel: Annotated[Runtime[int], Field(gt=0)] = 1
+    """Processes over which every weight of the student is cut, for one too large for a card: all of the job's. Another way is
+    ds_config zero3."""
     logging_steps: Annotated[Runtime[int], Alias("--logging_steps"), Field(gt=0)] = 8
     """A row in metrics.jsonl every so many steps."""
     max_minutes: Annotated[Runtime[float | None], Field(gt=0)] = None

@@ -28,6 +28,8 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
     """loss = Σ weight · sum / count, the sums and counts taken over all micro-batches and processes of a step."""
 
     loss_is_scaled_for_ga = True
+    same_rows = 1
+    """Processes that see the same rows."""
 
     control: Any
 
@@ -108,7 +110,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         super().log(logs, start_time)
 
     def _count_tokens(self) -> None:
-        self.trained_tokens += int(self._over_processes(self._new_tokens, self.args.device))
+        self.trained_tokens += int(self._over_processes(self._new_tokens, self.args.device)) // self.same_rows
         self._new_tokens = 0
 
     def floating_point_ops(self, inputs: Batch) -> int:

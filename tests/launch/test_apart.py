@@ -130,7 +130,7 @@ def test_processes_that_fail_say_why_in_one_line(tmp_path, plugins, two_cards):
     assert "ZeroDivisionError: fourteen" in (tmp_path / "run/logs/v14.log").read_text(), "with its traceback"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_run_trains_over_processes_and_a_signal_stops_them_together(tmp_path):
     data = write_rows(tmp_path)
     settings = {**SETTINGS, "input": str(data)}

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from trainings import finish, furthest, learnt, losses, start, wait_until, write_rows
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
 
+from teacherlm.errors import UserError
 from teacherlm.store.checkpoints import find_checkpoints, read_checkpoint
 from teacherlm.store.manifest import read_manifest
+from teacherlm.training.pretrained import _require_plan
 
 FP32 = 2e-5
 """Two processes add the same numbers in another order, and steps carry that on."""
@@ -97,3 +99,45 @@ def test_another_number_of_processes_cannot_go_on_from_zero_states_and_says_so(d
     assert "was written under zero2 x 1, and only the same can go on from it; this run has zero2 x 2" in said.splitlines()[-1]
     assert "Traceback" not in said
     assert json.loads((output / "job.json").read_text())["stage"] == "finetune", "what is there stays"
+
+
+@pytest.mark.slow
+@pytest.mark.real
+def test_a_model_cut_over_two_processes_is_trained_as_in_one_and_goes_on_after_a_stop(data, tmp_path, stories260k):
+    alone, cut = tmp_path / "alone", tmp_path / "cut"
+    given = {"scratch": None, "model": str(stories260k), "epochs": EPOCHS, "learning_rate": 3e-4}
+    both = {**given, "processes": 2, "tensor_parallel": 2}
+    finish(data, alone, **given)
+    process = start(data, cut, **both)
+    wait_until(lambda: len(list(cut.glob("checkpoint-*"))) > 0, process)
+    process.send_signal(signal.SIGUSR1)
+    said = process.communicate(timeout=60)[0]
+    assert process.returncode == 128 + signal.SIGUSR1, said
+    assert "continues from checkpoint-" in finish(data, cut, **both)
+    assert losses(cut) == pytest.approx(losses(alone), abs=FP32)
+    assert furthest(cut, alone) < 10 * FP32
+    facts, expected = (find_checkpoints(run)[-1].facts for run in (cut, alone))
+    assert facts["state"] == "tensor_parallel"
+    assert facts["trained_tokens"] == expected["trained_tokens"]
+    assert facts["held_out_loss"] == pytest.approx(expected["held_out_loss"], abs=FP32)
+    AutoModelForCausalLM.from_pretrained(find_checkpoints(cut)[-1].path)
+
+
+@pytest.mark.slow
+@pytest.mark.real
+def test_a_cut_that_does_not_fit_the_processes_is_one_clear_line(data, tmp_path, stories260k):
+    process = start(data, tmp_path / "out", scratch=None, model=str(stories260k), tensor_parallel=2)
+    said = process.communicate(timeout=60)[0]
+    assert process.returncode == 2
+    assert "tensor_parallel 2 needs 2 processes, and there are 1" in said.splitlines()[-1] and "Traceback" not in said
+    process = start(data, tmp_path / "out", scratch=None, model=str(stories260k), tensor_parallel=2, ds_config="zero3")
+    said = process.communicate(timeout=60)[0]
+    assert process.returncode == 2 and "tensor_parallel 2 does not go with ds_config zero3: choose one of the two." in said
+
+
+def test_what_transformers_cannot_cut_is_refused():
+    with pytest.raises(UserError, match="m: transformers has no plan to cut a gpt2 over processes; use ds_config zero3"):
+        _require_plan("m", GPT2Config(), 2)
+    with pytest.raises(UserError, match="m: its num_key_value_heads 2 cannot be cut over tensor_parallel 4"):
+        _require_plan("m", LlamaConfig(num_attention_heads=8, num_key_value_heads=2), 4)
+    _require_plan("m", LlamaConfig(num_attention_heads=8, num_key_value_heads=2), 2)
