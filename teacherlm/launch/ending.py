@@ -23,7 +23,7 @@ def end_code(error: BaseException) -> int | None:
         print(f"teacherlm: {error}", file=sys.stderr)
     if isinstance(error, UserError):
         return 2
-    if "SLURM_JOB_ID" in os.environ:
+    if not told and "SLURM_JOB_ID" in os.environ:  # else the one that started this process does it
         from teacherlm.launch.requeue import requeue
 
         requeue(error)

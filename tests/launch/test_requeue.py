@@ -127,6 +127,15 @@ def test_a_warned_teacher_finishes_what_it_has_in_hand_and_is_queued_again(tmp_p
     assert len(keys()) == len(set(keys())) == 120
 
 
+@pytest.mark.long
+def test_several_processes_are_queued_again_once(tmp_path, slurm):
+    output = tmp_path / "student"
+    training = finetune_words(write_rows(tmp_path), output, epochs=10000, processes=2)
+    said = warned(slurm, training, lambda: len(list(output.glob("checkpoint-*"))) > 0)
+    assert said.endswith("job 700_12 is queued again (1 of 10).\n")
+    assert requeues(slurm) == ["requeue 712"]
+
+
 @pytest.mark.slow
 def test_no_more_often_than_it_may(tmp_path, slurm):
     output = tmp_path / "student"
