@@ -186,14 +186,14 @@ class Writing:
 
     def _go_back(self, failure: str) -> None:
         """All rows in hand wait again, for a smaller batch; a row that was alone is given up."""
-        rows = [row for row in (*self.rows, *self.entering) if row and not row.finish]
-        rows = list(dict.fromkeys(rows))
+        rows = list(dict.fromkeys(row for row in (*self.rows, *self.entering) if row and not row.finish))
         self.batch, self.rows, self.entering = None, [], []
         if len(rows) == 1:
             rows[0].finish, rows[0].error = "error", f"out of memory: {failure}"
             self.done.append(rows[0])
             return
-        self.room.shrink(len(rows) * max((row.expected(self.likely) for row in rows), default=0))
+        if rows:
+            self.room.shrink(len(rows) * max(row.expected(self.likely) for row in rows))
         self.waiting.extendleft(reversed(rows))
 
 
