@@ -12,6 +12,7 @@ import yaml
 
 from teacherlm.pipeline import read_pipeline
 from teacherlm.plan import plan
+from teacherlm.stages import ORDER as STAGES
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -60,7 +61,7 @@ def small(words: list[str], model: Path) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.real
 def test_the_commands_for_your_own_data_run_one_after_another(mine: Path, stories260k: Path) -> None:
-    shown = [words for words in commands("teacherlm ") if "runs/mine" in shlex.join(words) and words[1] not in ("run", "status")]
+    shown = [words for words in commands("teacherlm ") if "runs/mine" in shlex.join(words) and words[1] in STAGES]
     assert [words[1] for words in shown] == ["prepare", "enhance", "postprocess", "finetune", "evaluate", "report"]
     for words in shown:
         extra = {"enhance": ["--max-new-tokens", "16"], "evaluate": ["--max-new-tokens", "16", "--set", "checkpoints=last"]}.get(

@@ -97,7 +97,7 @@ def test_the_original_flags_and_names_are_understood(tmp_path: Path, questions: 
             found[mark.flag] = f"{field}_alias_{number}"
     given |= {found[flag]: word for flag, word in aliases.items()}
     given |= {"input": str(questions), "output": str(tmp_path / "X.jsonl"), "batch_size": "8"}
-    settings = parse_config(EnhanceConfig, given_values(EnhanceConfig, given))
+    settings = parse_config(EnhanceConfig, given_values(STAGE, given))
     assert settings.teacher.model_dump()["model"] == "T" and settings.teacher.model_dump()["dtype"] == "float16"
     assert (settings.teacher.name, settings.kinds, settings.max_new_tokens, settings.batch_size) == ("transformers", ["cot"], 64, 8)
 

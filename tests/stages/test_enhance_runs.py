@@ -116,7 +116,7 @@ def test_a_template_file_is_a_way_in_all_three_spellings(tmp_path: Path, questio
         assert config(input=questions, output=tmp_path / "o", **values).way.model_dump(mode="json")["file"] == str(tmp_path / "t.j2")
     given: dict[str, Any] = dict.fromkeys(stage_callback("enhance", STAGE, print).__signature__.parameters)  # type: ignore[attr-defined]
     given |= {"way_alias_0": str(tmp_path / "t.j2"), "input": str(questions), "output": str(tmp_path / "o"), "teacher": "scripted"}
-    assert parse_config(EnhanceConfig, given_values(EnhanceConfig, given)).way.name == "template"
+    assert parse_config(EnhanceConfig, given_values(STAGE, given)).way.name == "template"
     _, rows = run(tmp_path / "out", input=questions, kinds="cot", template=str(tmp_path / "t.j2"))
     assert rows[0]["all"].startswith("Explain: Q: Is 0 even?")
 
