@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -59,7 +60,7 @@ def drawing(bars: list[Progress]) -> Group:
     return Group(*(part for bar in bars for part in _lines(bar)))
 
 
-def _lines(bar: Progress) -> Iterator[Table | Text]:
+def _lines(bar: Progress) -> Iterator[Table | Padding]:
     table = Table.grid(padding=(0, 1), expand=True)
     table.add_column(no_wrap=True)
     table.add_column(ratio=1)
@@ -71,4 +72,4 @@ def _lines(bar: Progress) -> Iterator[Table | Text]:
     table.add_row(Text(bar.label), scale, Text("  ".join(filter(None, facts))))
     yield table
     if details := bar.details():
-        yield Text(f"  {details}", style="dim", no_wrap=True, overflow="ellipsis")
+        yield Padding(Text(details, style="dim"), (0, 0, 0, 2))  # wraps: the last figures count as much as the first
