@@ -19,7 +19,7 @@ from teacherlm.catalog import find, plugin_folders, use_plugins
 from teacherlm.errors import UserError
 from teacherlm.launch.apart import perform_apart
 from teacherlm.launch.job import FrozenJob, read_job, write_job
-from teacherlm.launch.signals import ending_at_signals
+from teacherlm.launch.signals import ending_at_signals, heed_warnings
 from teacherlm.launch.torchrun import end_with
 from teacherlm.log import mute, quiet_libraries, say
 from teacherlm.parsing import parse_config
@@ -41,6 +41,7 @@ def perform(name: str, stage: Stage, config: StageConfig, entry: Mapping[str, st
     Raises: UserError when the output holds something else and `overwrite` is off. Nothing is then touched.
     Stopped when a signal ended it early: its job file stays, and the next attempt goes on from what is there.
     """
+    heed_warnings()
     if world_size() > 1:
         end_with(os.getppid())
     place = place_of(stage, config)

@@ -57,8 +57,9 @@ def _raise(number: int, frame: FrameType | None) -> None:
 
 
 def heed_warnings() -> None:
-    """From the start of a process on: Slurm's warning that comes before the stage has begun ends it as soon as it begins."""
-    signal.signal(interrupt.WARNING, _remember)
+    """From here on Slurm's warning that comes before the stage has begun ends it as soon as it begins."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(interrupt.WARNING, _remember)
 
 
 def begin_worker() -> None:
