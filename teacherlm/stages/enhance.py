@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -11,17 +11,17 @@ from teacherlm.asking import Terms
 from teacherlm.budget import Budget, Prices
 from teacherlm.catalog import EngineChoice, WayChoice, find
 from teacherlm.errors import Stopped, UserError, unknown
-from teacherlm.inquiry import Inquiry
-from teacherlm.interview import Interview
 from teacherlm.log import say
 from teacherlm.prompts import KINDS
-from teacherlm.questioning import Questioning, Slice
 from teacherlm.records import Engine, Load, Sampling, model_name
 from teacherlm.stage import Alias, Input, Outcome, Runtime, Stage, StageConfig
 from teacherlm.store.files import work_folder
 from teacherlm.store.fingerprint import digest
-from teacherlm.store.ledger import Ledger
 from teacherlm.store.manifest import require_finished
+
+if TYPE_CHECKING:
+    from teacherlm.questioning import Questioning
+    from teacherlm.store.ledger import Ledger
 
 DROPPED = "dropped.jsonl"
 LEDGER = "ledger"
@@ -145,6 +145,11 @@ def parse_shard(shard: str) -> tuple[int, int]:
 
 def enhance(config: EnhanceConfig) -> Outcome:
     """Asks what the ledger does not know, until nothing is missing; then writes the rows in the order of the questions."""
+    from teacherlm.inquiry import Inquiry  # here, because `--help` needs none of them
+    from teacherlm.interview import Interview
+    from teacherlm.questioning import Questioning, Slice
+    from teacherlm.store.ledger import Ledger
+
     source = find_questions(config.input)
     way = find("ways", config.way.name).build(config.way)
     engine: Engine = find("engines", config.teacher.name).build(config.teacher, config.seed, Load(config.batch_tokens, config.batch_size))
@@ -196,14 +201,14 @@ def warn_of_wrong_specialist(terms: Terms) -> None:
             say(f"warning: {terms.teacher} was trained to write {kind}; it is asked for {', '.join(others)} too.")
 
 
-def _settings(config: EnhanceConfig, ask: Questioning) -> str:
+def _settings(config: EnhanceConfig, ask: "Questioning") -> str:
     """Names everything that decides which requests there are."""
     stat = ask.slice.source.stat()
     chosen = config.model_dump(mode="json", include={"way", "samples", "limit", "shard"})
     return digest(str(ask.slice.source.resolve()), stat.st_size, stat.st_mtime_ns, ask.inquiry.engine.identity, str(ask.terms), chosen)
 
 
-def _budget(config: EnhanceConfig, ledger: Ledger) -> Budget:
+def _budget(config: EnhanceConfig, ledger: "Ledger") -> Budget:
     budget = Budget(config.prices, config.max_tokens_total, config.max_cost)
     if budget.is_capped:
         budget.spend(*ledger.spent())
