@@ -10,7 +10,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,19 +45,10 @@ class Claims:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def taken(self) -> dict[str, str]:
-        """Key -> who has it, over all other processes that live. Only inside a turn."""
-        for path in self.folder.glob("*.claims"):
-            if path != self._own_path and path not in self._others:
-                self._meet(path)
-        for path, other in list(self._others.items()):
-            if _lives(other.file):
-                other.keys.update(_whole_keys(other.file))
-            else:
-                other.file.close()
-                path.unlink(missing_ok=True)
-                del self._others[path]
-        return {key: other.who for other in self._others.values() for key in other.keys}
+    def taken(self, keys: Collection[str]) -> dict[str, str]:
+        """Key -> who has it, of those keys that another living process has. Only inside a turn."""
+        self._look_around()
+        return {key: other.who for other in self._others.values() for key in keys if key in other.keys}
 
     def take(self, keys: Iterable[str]) -> None:
         """Only inside a turn."""
@@ -72,6 +63,19 @@ class Claims:
         for other in self._others.values():
             other.file.close()
         self._others = {}
+
+    def _look_around(self) -> None:
+        """Meets new processes, reads on what the known ones have taken, forgets the dead."""
+        for path in self.folder.glob("*.claims"):
+            if path != self._own_path and path not in self._others:
+                self._meet(path)
+        for path, other in list(self._others.items()):
+            if _lives(other.file):
+                other.keys.update(_whole_keys(other.file))
+            else:
+                other.file.close()
+                path.unlink(missing_ok=True)
+                del self._others[path]
 
     def _open_own(self) -> BinaryIO:
         path = self.folder / f"{time.time_ns():020d}-{uuid.uuid4().hex[:12]}.claims"

@@ -103,9 +103,9 @@ class Ledger:
         Returns: key -> who has it, of those that are another's.
         """
         with disk_may_be_full(self.folder), self._claims.turn():
-            taken = self._claims.taken()
+            taken = self._claims.taken(keys)
             self.refresh()
-            others = {key: taken[key] for key in keys if key in taken and key not in self}
+            others = {key: who for key, who in taken.items() if key not in self}
             self._claims.take(key for key in keys if key not in others and key not in self)
         return others
 
