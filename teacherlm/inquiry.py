@@ -1,7 +1,6 @@
 """Conversations with an engine, answered from the ledger as far as it goes; what it lacks is asked, and written there at once."""
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -45,6 +44,10 @@ class _Open:
     missing: dict[str, Request] = field(default_factory=dict)
     """Those of them that the ledger lacks."""
     asked: bool = False
+
+
+_Opens = dict[_Open, None]
+"""A set that keeps its order."""
 
 
 class Inquiry:
@@ -106,11 +109,11 @@ class _Asking:
     ) -> None:
         self.engine, self.ledger, self.source = engine, ledger, source
         self.on_end, self.on_answer = on_end, on_answer
-        self.again: deque[_Open] = deque()
+        self.again: _Opens = {}
         """Have got all answers they waited for; they come before new ones."""
-        self.asked: dict[str, list[_Open]] = {}
+        self.asked: dict[str, _Opens] = {}
         """Key -> who waits for it; the engine has it."""
-        self.elsewhere: dict[str, list[_Open]] = {}
+        self.elsewhere: dict[str, _Opens] = {}
         """Key -> who waits for it; another process has it."""
         self.told_of_others = False
 
@@ -138,7 +141,9 @@ class _Asking:
     def _requests(self) -> Iterator[tuple[str, Request]]:
         """What the engine pulls: first what opened conversations want next, then those of new ones."""
         while not interrupt.wanted():
-            ready = [self.again.popleft() for _ in range(min(len(self.again), TAKEN_AT_ONCE))]
+            ready = list(islice(self.again, TAKEN_AT_ONCE))
+            for one in ready:
+                del self.again[one]
             ready += [_Open(new) for new in islice(self.source, TAKEN_AT_ONCE - len(ready))]
             if not ready:
                 return
@@ -156,13 +161,13 @@ class _Asking:
             one.asked = True
             for key in list(one.missing):
                 if key in new or key in self.asked:
-                    _wait(self.asked, key, one)
+                    self.asked.setdefault(key, {})[one] = None
                 elif key in self.ledger:
                     del one.missing[key]
                 else:
-                    _wait(self.elsewhere, key, one)
+                    self.elsewhere.setdefault(key, {})[one] = None
             if not one.missing:
-                self.again.append(one)
+                self.again[one] = None
         for key, request in new.items():
             if interrupt.wanted():
                 return
@@ -174,11 +179,11 @@ class _Asking:
             self.on_end(ended)
         return ended is not None
 
-    def _answer(self, waiting: dict[str, list[_Open]], key: str) -> None:
+    def _answer(self, waiting: dict[str, _Opens], key: str) -> None:
         for one in waiting.pop(key):
             one.missing.pop(key, None)
-            if not one.missing and one not in self.again:
-                self.again.append(one)
+            if not one.missing:
+                self.again[one] = None
 
     def _look_elsewhere(self) -> None:
         """Waits for what other processes are at; what a dead one had taken is asked here."""
@@ -187,7 +192,7 @@ class _Asking:
             if key in self.ledger:
                 self._answer(self.elsewhere, key)
             else:
-                self.again.extend(one for one in self.elsewhere.pop(key) if one not in self.again)
+                self.again.update(self.elsewhere.pop(key))
         if not self.again:
             time.sleep(LOOK_EVERY_SECONDS)
 
@@ -195,9 +200,3 @@ class _Asking:
         if others and not self.told_of_others:
             self.told_of_others = True
             say(f"{next(iter(others.values()))} is at work on the same questions; what it has taken is left to it.")
-
-
-def _wait(waiting: dict[str, list[_Open]], key: str, one: _Open) -> None:
-    there = waiting.setdefault(key, [])
-    if one not in there:
-        there.append(one)
