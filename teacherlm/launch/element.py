@@ -11,6 +11,7 @@ from teacherlm.launch.perform import is_done, perform_frozen
 from teacherlm.launch.records import Failed, failed_path, find_failed, write_failed
 from teacherlm.log import say
 from teacherlm.store.files import work_folder
+from teacherlm.together import is_main
 
 LOOKS = 3
 
@@ -30,7 +31,7 @@ def perform_element(path: Path, index: int) -> None:
     """
     job = read_element(path, index)
     say(f"{job.label} (job {os.environ.get('SLURM_JOB_ID', '?')} on {os.environ.get('SLURMD_NODENAME', os.uname().nodename)})")
-    tells = os.environ.get("RANK", "0") == "0"  # of several processes of one job the first
+    tells = is_main()  # of several processes of one job the first
     folder = path.absolute().parent
     try:
         require_needs(job, folder)

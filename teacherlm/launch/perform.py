@@ -27,7 +27,7 @@ from teacherlm.stage import Outcome, Stage, StageConfig
 from teacherlm.store.files import shard_place, work_folder
 from teacherlm.store.fingerprint import content_on_disk, digest, fingerprint, sources
 from teacherlm.store.manifest import JOB, Manifest, begun_fingerprint, read_manifest, write_manifest
-from teacherlm.together import world_size
+from teacherlm.together import is_main, world_size
 
 RECORDED_PACKAGES = ("teacherlm", "torch", "transformers", "datasets", "accelerate", "deepspeed", "peft", "lm_eval", "scipy", "pydantic")
 STALE = ".stale"
@@ -50,7 +50,7 @@ def perform(name: str, stage: Stage, config: StageConfig, entry: Mapping[str, st
     if is_done(place, print_):
         say(f"{name}: {config.output} is already done.")
         return
-    if os.environ.get("RANK", "0") != "0":
+    if not is_main():
         _follow(name, stage, config, place, print_)
         return
     _clear(place, config.output, stage, print_, overwrite)
