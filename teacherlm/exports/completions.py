@@ -9,9 +9,8 @@ from teacherlm.answers import RULES, AnswerRule, rule
 from teacherlm.answers.cleansing import DIALECTS, PREFIXES
 from teacherlm.answers.scores import Score, Summary, score_completion, summarise
 from teacherlm.errors import UserError, unknown
-from teacherlm.exports.files import NOT_KEPT
 from teacherlm.exports.finetune_cot import CODE_FORM, README_FORM, read_completions
-from teacherlm.store.files import read_json
+from teacherlm.store.files import is_rows, read_json
 from teacherlm.store.sources import read_json_rows, require
 
 Row = Mapping[str, Any]
@@ -64,7 +63,7 @@ def completion_files(path: Path) -> list[Path]:
 
 def _holds_completions(file: Path) -> bool:
     if file.suffix == ".jsonl":
-        return file.name not in NOT_KEPT and not file.name.startswith(".") and not file.parent.name.endswith(".work")
+        return is_rows(file) and not file.parent.name.endswith(".work")
     return any(form.fullmatch(file.name) for form in (CODE_FORM, README_FORM))
 
 

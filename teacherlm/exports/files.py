@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from teacherlm.errors import UserError
-from teacherlm.store.files import writing
+from teacherlm.store.files import only_jsonl, writing
 from teacherlm.store.manifest import require_finished
 from teacherlm.store.sources import open_source, read_json_rows
 
 Row = dict[str, Any]
-
-NOT_KEPT = ("dropped.jsonl", "rejected.jsonl")
 
 
 def read_rows(path: Path) -> Iterator[tuple[str, Row]]:
@@ -26,14 +24,7 @@ def read_rows(path: Path) -> Iterator[tuple[str, Row]]:
     if path.is_dir() and is_dataset_folder(path):
         tables = open_source(str(path))
         return (tables["train"] if "train" in tables else next(iter(tables.values()))).rows()
-    return read_json_rows(path if path.is_file() else _only_file(path))
-
-
-def _only_file(folder: Path) -> Path:
-    files = sorted(path for path in folder.glob("[!.]*.jsonl") if path.is_file() and path.name not in NOT_KEPT)
-    if len(files) != 1:
-        raise UserError(f"{folder}: expected one .jsonl of rationales, found {', '.join(file.name for file in files) or 'none'}.")
-    return files[0]
+    return read_json_rows(only_jsonl(path, "rationales"))
 
 
 def write_once(path: Path, parts: Iterable[bytes], overwrite: bool = False) -> None:

@@ -15,7 +15,7 @@ from teacherlm.log import say
 from teacherlm.prompts import KINDS
 from teacherlm.records import Engine, Load, Sampling, model_name
 from teacherlm.stage import Alias, Input, Outcome, Runtime, Stage, StageConfig
-from teacherlm.store.files import work_folder
+from teacherlm.store.files import DROPPED, only_jsonl, work_folder
 from teacherlm.store.fingerprint import digest
 from teacherlm.store.manifest import require_finished
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from teacherlm.questioning import Questioning
     from teacherlm.store.ledger import Ledger
 
-DROPPED = "dropped.jsonl"
 LEDGER = "ledger"
 SPECIALISTS = {"teacherlm-cot": "cot", "teacherlm-commonmistake": "error", "teacherlm-fundamental": "fundamental"}
 """Published teachers that were trained for one kind alone."""
@@ -177,13 +176,7 @@ def enhance(config: EnhanceConfig) -> Outcome:
 def find_questions(path: Path) -> Path:
     """The .jsonl of an input. Raises: UserError unless there is exactly one."""
     require_finished(path)
-    if path.is_file():
-        return path
-    found = sorted(file for file in path.glob("*.jsonl") if file.name != DROPPED and not file.name.startswith("."))
-    if len(found) != 1:
-        names = ", ".join(file.name for file in found) or "none"
-        raise UserError(f"{path}: expected one .jsonl of questions, found {names}; run `prepare` first, or name the file itself.")
-    return found[0]
+    return only_jsonl(path, "questions", "; run `prepare` first, or name the file itself")
 
 
 def output_file(config: EnhanceConfig, source: Path) -> Path:

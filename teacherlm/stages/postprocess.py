@@ -20,7 +20,7 @@ from teacherlm.prompts import KINDS
 from teacherlm.records import Load
 from teacherlm.screening import BEST, Screen, Screened, Tally
 from teacherlm.stage import Input, Outcome, Stage, StageConfig
-from teacherlm.store.files import read_jsonl, work_folder
+from teacherlm.store.files import REJECTED, only_jsonl, read_jsonl, work_folder
 from teacherlm.store.joining import Counts
 from teacherlm.store.ledger import Ledger
 from teacherlm.store.manifest import require_finished
@@ -28,8 +28,6 @@ from teacherlm.store.scratch import scratch_database
 from teacherlm.store.staging import staged
 from teacherlm.verify import AskingGate, build_gate
 
-REJECTED = "rejected.jsonl"
-NOT_RATIONALES = (REJECTED, "dropped.jsonl")
 LEDGER = "ledger"
 
 Row = dict[str, Any]
@@ -161,21 +159,12 @@ def _inputs(paths: Sequence[Path]) -> list[Enhanced]:
 
 def _input(path: Path) -> Enhanced:
     require_finished(path)
-    file = _rationale_file(path)
+    file = only_jsonl(path, "rationales")
     _, row = next(read_jsonl(file))
     kinds = tuple(kind for kind in KINDS if kind in row)
     if not kinds:
         raise UserError(f"{file}:1: there is no rationale (column {', '.join(KINDS)}); `enhance` writes them.")
     return Enhanced(file, kinds, str(row.get("teacher", "")))
-
-
-def _rationale_file(path: Path) -> Path:
-    if path.is_file():
-        return path
-    files = sorted(p for p in path.glob("*.jsonl") if p.is_file() and p.name not in NOT_RATIONALES)
-    if len(files) != 1:
-        raise UserError(f"{path}: expected one .jsonl of rationales, found {', '.join(p.name for p in files) or 'none'}.")
-    return files[0]
 
 
 STAGE = Stage(postprocess, PostprocessConfig, version=2, words=("input", "output"), keeps=(LEDGER,))

@@ -11,6 +11,9 @@ import orjson
 
 from teacherlm.errors import UserError
 
+DROPPED, REJECTED = "dropped.jsonl", "rejected.jsonl"
+"""What a stage writes beside its rows: questions without an answer, rows that a gate dropped, each with the reason."""
+
 
 def work_folder(output: Path) -> Path:
     """Where an output's manifest and ledger lie: the folder itself, or `X.jsonl.work/` beside a file `X.jsonl`."""
@@ -47,6 +50,22 @@ def disk_may_be_full(place: Path) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise UserError(f"{place}: no space left on the disk; what was written before is kept, make room and run the same again.") from None
+
+
+def is_rows(path: Path) -> bool:
+    """A .jsonl of the user's own rows or a stage's; not hidden, and not of rows that were dropped."""
+    return path.suffix == ".jsonl" and path.name not in (DROPPED, REJECTED) and not path.name.startswith(".") and path.is_file()
+
+
+def only_jsonl(path: Path, what: str, advice: str = "") -> Path:
+    """The file itself, or the one .jsonl of rows in a folder. Raises: UserError with the advice unless there is exactly one."""
+    if path.is_file():
+        return path
+    found = sorted(filter(is_rows, path.glob("*.jsonl")))
+    if len(found) != 1:
+        names = ", ".join(file.name for file in found) or "none"
+        raise UserError(f"{path}: expected one .jsonl of {what}, found {names}{advice}.")
+    return found[0]
 
 
 def write_jsonl(path: Path, rows: Iterable[Any]) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from teacherlm.errors import UserError
-from teacherlm.store.files import read_jsonl, shard_place, work_folder, write_jsonl, writing
+from teacherlm.store.files import DROPPED, REJECTED, only_jsonl, read_jsonl, shard_place, work_folder, write_jsonl, writing
 
 
 def test_rows_round_trip_with_their_line_numbers(tmp_path: Path) -> None:
@@ -42,3 +42,15 @@ def test_an_output_that_is_a_file_keeps_its_work_beside_it() -> None:
     assert work_folder(Path("a/x.jsonl")) == Path("a/x.jsonl.work")
     assert work_folder(Path("a/enhance")) == Path("a/enhance")
     assert shard_place(Path("a/x.jsonl"), "3/16") == Path("a/x.jsonl.work/shards/3-of-16")
+
+
+def test_the_rows_of_a_folder_are_its_one_jsonl_without_what_was_dropped_or_is_hidden(tmp_path: Path) -> None:
+    for name in ("x.jsonl", DROPPED, REJECTED, ".y.jsonl", "notes.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "folder.jsonl").mkdir()
+    assert only_jsonl(tmp_path, "questions") == only_jsonl(tmp_path / "x.jsonl", "questions") == tmp_path / "x.jsonl"
+    (tmp_path / "z.jsonl").touch()
+    with pytest.raises(UserError, match=r"expected one \.jsonl of questions, found x\.jsonl, z\.jsonl; name one\.$"):
+        only_jsonl(tmp_path, "questions", "; name one")
+    with pytest.raises(UserError, match=r"expected one \.jsonl of rationales, found none\.$"):
+        only_jsonl(tmp_path / "folder.jsonl", "rationales")
