@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from teacherlm.errors import OUT_OF_TIME
+
 ONE_WISH = 0.5
 """Seconds within which signals are one wish: `timeout`, Slurm and containers send theirs to the process and again to its group."""
 WARNING = signal.SIGUSR1
@@ -24,9 +26,9 @@ def ask_to_stop(reason: str) -> None:
     _reason = _reason or reason
 
 
-def signal_of(reason: str) -> int:
-    """The number of the signal that a reason names; 0 for any other reason."""
-    return int(signal.Signals[reason]) if reason in signal.Signals.__members__ else 0
+def exit_code(reason: str) -> int:
+    """Of work that ended early for a reason: 128 + the number of the signal that it names; else its time was up."""
+    return 128 + signal.Signals[reason] if reason in signal.Signals.__members__ else OUT_OF_TIME
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """One call of `enhance`, while it lasts: asks, counts, shows how far it is, ends at a cap or a signal, writes the rows."""
 
-import signal
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -138,7 +137,7 @@ class Interview:
             return UserError(f"enhance: {self.budget.reached()}; {kept}; raise it and run the same again to go on.")
         if not reason:
             return RuntimeError("answers of the last pass are gone from the ledger")
-        return Stopped(f"enhance: stopped by {reason}; {kept}; the same command goes on from there.", 128 + signal.Signals[reason])
+        return Stopped(f"enhance: stopped by {reason}; {kept}; the same command goes on from there.", interrupt.exit_code(reason))
 
 
 def _time(seconds: float) -> str:

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from teacherlm import interrupt
+from teacherlm.errors import OUT_OF_TIME
 
 
 def test_the_first_signal_asks_and_its_echo_does_no_more() -> None:
@@ -47,3 +48,8 @@ def test_a_cap_may_ask_too_and_the_first_reason_stays() -> None:
         interrupt.ask_to_stop("max_cost is reached")
         os.kill(os.getpid(), signal.SIGTERM)
         assert interrupt.wanted() == "max_cost is reached"
+
+
+def test_work_that_ended_early_says_by_its_exit_code_which_signal_it_was() -> None:
+    assert [interrupt.exit_code(name) for name in ("SIGINT", "SIGTERM")] == [130, 143]
+    assert interrupt.exit_code("SIGUSR1") == interrupt.exit_code("the end of its time") == OUT_OF_TIME

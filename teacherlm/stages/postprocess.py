@@ -1,6 +1,5 @@
 """Turn rationales into examples: join the specialists, stack the teachers, check what they say, lay out what a student reads."""
 
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from itertools import chain
@@ -93,7 +92,7 @@ def _ask(screen: Screen, layout: Layout) -> None:
     with interrupt.interruptible(), progress("postprocess: asking", None, "answers") as bar:
         screen.ask_all(layout.rows, lambda completion: bar.advance())
         if reason := interrupt.wanted():
-            raise Stopped(f"postprocess was ended by {reason}; the same command goes on from there.", 128 + signal.Signals[reason])
+            raise Stopped(f"postprocess was ended by {reason}; the same command goes on from there.", interrupt.exit_code(reason))
 
 
 def _write(config: PostprocessConfig, layout: Layout, screen: Screen, tally: Tally) -> None:

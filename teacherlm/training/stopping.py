@@ -4,7 +4,7 @@ import time
 
 from teacherlm import interrupt
 from teacherlm.allocation import find_allocation, find_times
-from teacherlm.errors import OUT_OF_TIME, Stopped
+from teacherlm.errors import Stopped
 
 RESERVE_SECONDS = 30.0
 """Kept free at the end, beside what saving is known to take."""
@@ -49,9 +49,8 @@ def reason_to_stop(clock: Clock) -> str:
 
 
 def ended_early(name: str, reason: str, step: int, of: int) -> Stopped:
-    number = interrupt.signal_of(reason)
     kept = f"checkpoint-{step} is written" if step else "nothing was trained yet"
     return Stopped(
         f"{name}: stopped by {reason} at step {step} of {of}; {kept}; the same command goes on from there.",
-        128 + number if number else OUT_OF_TIME,
+        interrupt.exit_code(reason),
     )
