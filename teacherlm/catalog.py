@@ -20,6 +20,7 @@ from teacherlm.stage import Settings
 HERE = Path(__file__).parent
 ROOMS = {
     "datasets": ("dataset", "DATASET", "datasets"),
+    "templates": ("template", "TEMPLATE", "templates"),
     "engines": ("engine", "ENGINE", "engines"),
     "objectives": ("objective", "OBJECTIVE", "training/objectives"),
     "ways": ("way of asking", "WAY", "ways"),
@@ -86,16 +87,22 @@ def _import(room: str, path: Path) -> ModuleType:
     return sys.modules[name]
 
 
-def chosen(room: str, default: str = "") -> Callable[[Any], Any]:
+def _just_named(word: str) -> Mapping[str, Any]:
+    return {"name": word}
+
+
+def chosen(room: str, default: str = "", spelled: Callable[[str], Mapping[str, Any]] = _just_named) -> Callable[[Any], Any]:
     """Validator of a setting `{name: x, ...}` (or just `x`): the settings class declared by the file `x` of that room.
 
-    `default` is the name where a mapping gives none.
+    `default` is the name where a mapping gives none; `spelled` says what a single word stands for.
     """
 
     def choose(value: Any) -> Any:
         if isinstance(value, Settings):
             return value
-        given = {"name": value} if isinstance(value, str) else value
+        given = spelled(value) if isinstance(value, str) else value
+        if isinstance(given, Mapping) and isinstance(given.get("name"), str):
+            given = {**given, **spelled(given["name"])}
         if isinstance(given, Mapping) and default:
             given = {"name": default, **given}
         if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
@@ -113,7 +120,7 @@ class ChosenSettings(Settings):
 
 
 EngineChoice = Annotated[SerializeAsAny[ChosenSettings], BeforeValidator(chosen("engines", default="transformers"))]
-DatasetChoice = Annotated[SerializeAsAny[ChosenSettings], BeforeValidator(chosen("datasets"))]
+TemplateChoice = Annotated[SerializeAsAny[ChosenSettings], BeforeValidator(chosen("templates"))]
 ObjectiveChoice = Annotated[SerializeAsAny[ChosenSettings], BeforeValidator(chosen("objectives", default="sft"))]
 WayChoice = Annotated[SerializeAsAny[ChosenSettings], BeforeValidator(chosen("ways", default="rationalise"))]
 GateChoice = Annotated[SerializeAsAny[ChosenSettings], BeforeValidator(chosen("gates"))]

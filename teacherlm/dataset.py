@@ -1,13 +1,29 @@
 """What a dataset file declares: its settings, and how its splits are read as questions."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
-from teacherlm.catalog import ChosenSettings
+from pydantic import BeforeValidator, SerializeAsAny
+
+from teacherlm.catalog import ChosenSettings, chosen
+from teacherlm.errors import UserError
 from teacherlm.records import Question
+from teacherlm.store.sources import Origin, Table
 
-Splits = Mapping[str, Iterable[Question]]
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that is no question; `prepare` fails with its reason, or drops it."""
+
+    where: str
+    reason: str
+    row: Row = field(default_factory=dict)
+
+
+Splits = Mapping[str, Iterable[Question | BadRow]]
 """Split name -> its questions, streamed: an iterable is begun only when its split is written, and only once."""
 
 
@@ -17,15 +33,54 @@ class Dataset:
 
         DATASET = Dataset(CreakSettings, read, title="CREAK", hub="amydeng2000/CREAK")
 
-    A generated dataset (`needs_source=False`) ignores the source and draws everything from the seed.
+    A generated dataset (`needs_source=False`) ignores the origin and draws everything from the seed.
     """
 
     settings: type[ChosenSettings]
     """The file's own settings, such as sizes or column names."""
-    read: Callable[[Any, str | None, int], Splits]
-    """(settings, source, seed) -> splits in the order they are written; every name is fine. The source is a path or hub name."""
+    read: Callable[[Any, Origin | None, int], Splits]
+    """(settings, origin, seed) -> splits in the order they are written; every name is fine. May be called several times."""
     title: str = ""
     """Names the .jsonl that `prepare` writes; "" takes the stem of the source."""
     hub: str | None = None
-    """Hub name used when no source is given."""
+    """Hub name used when no source is given; `name:config` where the hub has several."""
     needs_source: bool = True
+    template: str = "teacherlm"
+    """How its questions are put where `prepare` is not told otherwise."""
+    licence: str = ""
+    """As its source states it (an SPDX name, or as the hub spells it), for the dataset card; "" where none is stated."""
+
+
+def read_questions(table: Table, build: Callable[[dict[str, Any], str], Question]) -> Iterator[Question | BadRow]:
+    """`build(row, where)` for every row of a table; a row for which it raises a UserError, or that cannot be read, is a BadRow."""
+    for where, row in table.rows_or_errors():
+        if isinstance(row, UserError):
+            yield BadRow(where, str(row))
+            continue
+        try:
+            question = build(row, where)
+        except UserError as error:
+            yield BadRow(where, str(error), row)
+        else:
+            yield question
+
+
+SPELLINGS: Mapping[str, Mapping[str, Any]] = {
+    "openorca_multiplechoice": {"name": "openorca_mc"},
+    "cot_collections": {"name": "cot_collection"},
+    "slim_orca": {"name": "slimorca"},
+    **{f"winogrande_{size}": {"name": "winogrande", "size": size} for size in ("xs", "s", "m", "l", "xl")},
+}
+"""Other names of datasets, as their sources spell them, and what they stand for."""
+
+
+def spelled(word: str) -> Mapping[str, Any]:
+    """`creak`, `openorca-multiplechoice`, or `lm_eval:arc_easy`, whose second part is the task."""
+    name, colon, rest = word.partition(":")
+    if colon and name == "lm_eval":
+        return {"name": name, "task": rest}
+    stem = word.replace("-", "_")
+    return SPELLINGS.get(stem, {"name": word})
+
+
+DatasetChoice = Annotated[SerializeAsAny[ChosenSettings], BeforeValidator(chosen("datasets", spelled=spelled))]

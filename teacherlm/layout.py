@@ -9,14 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from teacherlm.errors import UserError
-from teacherlm.prompts import KINDS, TEXT_COLUMN, head, tail, template
-from teacherlm.records import OUR_COLUMNS
+from teacherlm.prompts import KINDS, TEXTS, template
+from teacherlm.records import ATTEMPT, OUR_COLUMNS
 from teacherlm.store.joining import Joined, Stacked, stack
 from teacherlm.store.sources import require
-
-TEXTS = ("text", *TEXT_COLUMN.values())
-ATTEMPT = ("conclusion", "found", "hinted", "pass_rate", "vote")
-"""What a way of asking writes about its attempts; they stand last."""
 
 Row = dict[str, Any]
 
@@ -140,15 +136,16 @@ def _example(rows: Sequence[Row], place: str, source: Mapping[str, tuple[Row, st
     """Source columns, texts, rationales, `all`, layouts, ours; whatever else the first input has at the end."""
     first = rows[0]
     ours = {name: require(first, name, place) for name in (*TEXTS, *OUR_COLUMNS)}
-    answer_text = template(ours["template"]).answer(str(ours["answer"]), lettered=bool(ours["choices"]))
+    chosen = template(ours["template"])
+    answer_text = chosen.answer(str(ours["answer"]), ours["choices"])
     example = {name: first[name] for name in takewhile(lambda name: name != "text", first)}
     example.update((name, ours[name]) for name in TEXTS)
     rationales = {kind: str(row[kind] or "") for kind, (row, _) in source.items()}
     example.update(rationales)
     teacher_row, teacher_place = next(iter(source.values()))
     example["all"] = require(teacher_row, "all", teacher_place)
-    example.update((f"{kind}_tail", tail(ours["prompt"], answer_text, kind, text)) for kind, text in rationales.items())
-    example.update((f"{kind}_head", head(ours["prompt"], answer_text, kind, text)) for kind, text in rationales.items())
+    example.update((f"{kind}_tail", chosen.tail(ours["prompt"], answer_text, kind, text)) for kind, text in rationales.items())
+    example.update((f"{kind}_head", chosen.head(ours["prompt"], answer_text, kind, text)) for kind, text in rationales.items())
     example.update((name, ours[name]) for name in OUR_COLUMNS)
     example["completion_index"] = first.get("completion_index", 0)
     example["teacher"] = ", ".join(dict.fromkeys(str(row.get("teacher", "")) for row, _ in source.values()))

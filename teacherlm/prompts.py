@@ -1,11 +1,22 @@
-"""What a student reads: templates (prompt, answer text, prefix of a letter) and the layouts made of them."""
+"""What a student reads: a template (prompt, answer text, prefix of a letter, prefix of an objective) and the layouts made of it.
+
+The templates are in `templates/`. A row's column `template` holds the spec of its own: the name, and behind it the settings
+that are not default (`ft_cot_token{"stop":"END"}`), so that nobody downstream needs anything but the row.
+"""
 
 import re
 import string
 from collections.abc import Mapping, Sequence, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Protocol
 
-from teacherlm.errors import UserError, unknown
+import orjson
+
+from teacherlm.catalog import ChosenSettings, find
+from teacherlm.errors import UserError
+from teacherlm.parsing import parse_config
+from teacherlm.records import Question
 
 KINDS = ("cot", "error", "fundamental")
 """Kinds of rationale, in the order that decides whose `all` a row carries."""
@@ -15,10 +26,13 @@ SUFFIX: Mapping[str, str] = {
     "error": " The common mistakes are:",
     "fundamental": " The fundamental of this question is:",
 }
-"""What stands before a rationale of each kind."""
+"""What stands before a rationale of each kind in what a teacher reads."""
 
 TEXT_COLUMN: Mapping[str, str] = {kind: f"{kind}_text" for kind in KINDS}
 """The column with the teacher's prompt for each kind."""
+
+TEXTS = ("text", *TEXT_COLUMN.values())
+"""The columns of text that `prepare` writes, in their order."""
 
 LETTERS = string.ascii_uppercase
 
@@ -28,41 +42,145 @@ def clean(text: str) -> str:
     return (re.sub(" {2,}", " ", text) if "  " in text else text).strip()
 
 
-@dataclass(frozen=True)
-class Template:
+class Template(Protocol):
     """How a question is put and its answer stated; everything a student learns or is asked begins with the prompt."""
 
-    name: str
-    opening: str = "Q: "
-    closing: str = " A:"
-    statement: str = " The answer is "
+    @property
+    def spec(self) -> str:
+        """Name and settings, as a row's column `template` holds them."""
+        ...
 
-    def prompt(self, question: str, choices: Sequence[str] = ()) -> str:
-        """`Q: Is it so? (A) True (B) False A:`; a question that brings its own `Q: ` gets no second one."""
-        own = re.escape(self.opening.strip())
-        body = re.sub(rf"^(?:{own}\s*)+", "", question.strip()) if own else question
-        options = "".join(f" ({letter}) {choice.strip()}" for letter, choice in zip(letters(choices), choices, strict=True))
-        return clean(f"{self.opening}{body}{options}{self.closing}")
-
-    def answer(self, gold: str, lettered: bool) -> str:
-        """` The answer is (B).`, or ` The answer is 42.` for a free answer."""
-        stated = f"({gold})" if lettered else clean(gold)
-        return f"{self.statement}{stated}{'' if stated.endswith('.') else '.'}"
+    @property
+    def statement(self) -> str:
+        """What stands before a stated answer: ` The answer is `."""
+        ...
 
     @property
     def letter_prefix(self) -> str:
         """` The answer is (`: after it a student's next token is a letter."""
-        return f"{self.statement}("
+        ...
+
+    def prompt(self, question: Question) -> str:
+        """What a student reads, up to where it begins to write."""
+        ...
+
+    def label(self, question: Question) -> str:
+        """What a student writes that gives no rationale; mostly `answer`, but an instruction may have a longer response."""
+        ...
+
+    def answer(self, gold: str, choices: Sequence[str]) -> str:
+        """` The answer is (B).`, or ` The answer is 42.` for a free answer."""
+        ...
+
+    def lead(self, kind: str) -> str:
+        """What stands between a prompt and a rationale of this kind."""
+        ...
+
+    def tail(self, prompt: str, answer_text: str, kind: str, rationale: str) -> str:
+        """Answer first; the rationale brings its leading space."""
+        ...
+
+    def head(self, prompt: str, answer_text: str, kind: str, rationale: str) -> str:
+        """Rationale first."""
+        ...
+
+    def question_of(self, prompt: str) -> str:
+        """The question with its choices, out of one of its prompts: without what asks for the answer."""
+        ...
+
+    def objective_prefix(self, part: str) -> str:
+        """What stands before the prompt where an objective gives a row several tasks; `part` is "label" or "rationale"."""
+        ...
 
 
-TEMPLATES: Mapping[str, Template] = {t.name: t for t in (Template("teacherlm"),)}
+@dataclass(frozen=True)
+class PlainTemplate:
+    """A template that puts fixed words around the question; these are TeacherLM's."""
+
+    spec: str = "teacherlm"
+    opening: str = "Q: "
+    closing: str = " A:"
+    statement: str = " The answer is "
+    letter: tuple[str, str] = ("(", ")")
+    """Around the letter of the right choice."""
+    stop: str = "."
+    """Behind a stated answer; one that ends in it already gets no second."""
+    leads: Mapping[str, str] = field(default_factory=lambda: SUFFIX)
+    gap: str = " "
+    """Between what leads to a rationale and the rationale."""
+    listed: bool = False
+    """Choices stand behind `Answer choices:`, with commas, as in the datasets of Fine-tune-CoT."""
+    squeezed: bool = True
+    """Runs of spaces become one."""
+
+    def prompt(self, question: Question) -> str:
+        """`Q: Is it so? (A) True (B) False A:`; a question that brings its own `Q: ` gets no second one."""
+        own = re.escape(self.opening.strip())
+        body = re.sub(rf"^(?:{own}\s*)+", "", question.question.strip()) if own else question.question.strip()
+        return self._tidy(f"{self.opening}{body}{self._options(question.choices)}{self.closing}")
+
+    def _options(self, choices: Sequence[str]) -> str:
+        options = [f"({letter}) {choice.strip()}" for letter, choice in zip(letters(choices), choices, strict=True)]
+        if not options:
+            return ""
+        return f" Answer choices: {', '.join(options)}." if self.listed else "".join(f" {option}" for option in options)
+
+    def label(self, question: Question) -> str:
+        return self.answer(question.answer, question.choices)
+
+    def answer(self, gold: str, choices: Sequence[str]) -> str:
+        stated = gold.join(self.letter) if choices else self._tidy(gold)
+        return f"{self.statement}{stated}{'' if self.stop and stated.endswith(self.stop) else self.stop}"
+
+    @property
+    def letter_prefix(self) -> str:
+        return f"{self.statement}{self.letter[0]}"
+
+    def lead(self, kind: str) -> str:
+        return self.leads.get(kind, "")
+
+    def tail(self, prompt: str, answer_text: str, kind: str, rationale: str) -> str:
+        """What the teacher read and went on to write, byte for byte but for the cleaning."""
+        return self._tidy(prompt + answer_text + self.lead(kind) + rationale)
+
+    def head(self, prompt: str, answer_text: str, kind: str, rationale: str) -> str:
+        """A rationale that already ends in the answer states it once."""
+        told = self._tidy(rationale)
+        statement = answer_text.strip()
+        if told.rstrip(".").lower().endswith(statement.rstrip(".").lower()):
+            ending = told if told.endswith(self.stop) else f"{told}{self.stop}"
+        else:
+            ending = f"{told}{answer_text}"
+        return self._tidy(f"{prompt}{self.lead(kind)}{self.gap}{ending}")
+
+    def question_of(self, prompt: str) -> str:
+        return prompt.removeprefix(self.opening).removesuffix(self.closing)
+
+    def objective_prefix(self, part: str) -> str:
+        """As in Distilling step-by-step (Hsieh et al. 2023)."""
+        return {"label": "predict: ", "rationale": "explain: "}[part]
+
+    def _tidy(self, text: str) -> str:
+        return clean(text) if self.squeezed else text.strip()
 
 
-def template(name: str) -> Template:
-    """Raises: UserError for an unknown name."""
-    if name not in TEMPLATES:
-        raise unknown("template", name, TEMPLATES)
-    return TEMPLATES[name]
+def spec_of(settings: ChosenSettings) -> str:
+    """The settings of a template as one word, which `template` understands; equal settings give equal words."""
+    own = settings.model_dump(mode="json", exclude={"name"}, exclude_defaults=True)
+    return settings.name + (orjson.dumps(own, option=orjson.OPT_SORT_KEYS).decode() if own else "")
+
+
+@lru_cache(maxsize=256)
+def template(spec: str) -> Template:
+    """Raises: UserError for an unknown name, or settings that the template does not have."""
+    name, brace, rest = spec.partition("{")
+    try:
+        own = orjson.loads(brace + rest) if brace else {}
+    except orjson.JSONDecodeError:
+        raise UserError(f"template {spec!r}: expected a name, or a name and its settings as JSON.") from None
+    plugin = find("templates", name)
+    built: Template = plugin.build(parse_config(plugin.settings, {**own, "name": name}))
+    return built
 
 
 def letters(choices: Sized) -> str:
@@ -75,22 +193,9 @@ def letters(choices: Sized) -> str:
     return LETTERS[: len(choices)]
 
 
-def teacher_text(prompt: str, answer_text: str, kind: str) -> str:
-    """What a teacher that explains a given answer reads: `Q: ... A: The answer is (B). Let's think step by step.`"""
-    return clean(prompt + answer_text + SUFFIX[kind])
+def teacher_text(question: str, answer_text: str, kind: str) -> str:
+    """What a teacher that explains a given answer reads: `Q: ... A: The answer is (B). Let's think step by step.`
 
-
-def tail(prompt: str, answer_text: str, kind: str, rationale: str) -> str:
-    """Answer first: what the teacher read and went on to write, byte for byte but for the cleaning; the rationale brings its space."""
-    return clean(prompt + answer_text + SUFFIX[kind] + rationale)
-
-
-def head(prompt: str, answer_text: str, kind: str, rationale: str) -> str:
-    """Rationale first: prompt + suffix + rationale + answer. A rationale that already ends in the answer states it once."""
-    told = clean(rationale)
-    statement = answer_text.strip()
-    if told.rstrip(".").lower().endswith(statement.rstrip(".").lower()):
-        ending = told if told.endswith(".") else f"{told}."
-    else:
-        ending = f"{told} {statement}"
-    return clean(f"{prompt}{SUFFIX[kind]} {ending}")
+    `question` and `answer_text` in TeacherLM's words, whatever the student reads.
+    """
+    return clean(question + answer_text + SUFFIX[kind])

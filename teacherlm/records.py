@@ -9,6 +9,21 @@ OUR_COLUMNS = ("id", "prompt", "choices", "answer", "answer_rule", "template")
 """Columns `prepare` adds beside the texts. A source column of the same name is kept as `source_<name>`."""
 
 
+ATTEMPT = ("conclusion", "found", "hinted", "pass_rate", "vote")
+"""What a way of asking writes about its attempts; they stand last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """A worked example that a task brings along."""
+
+    input: str
+    output: str
+    explanation: str = ""
+    positive: bool = True
+    """False for an example of how not to answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """One row of a dataset, normalised. Carries its answer rule and template: nobody downstream asks for the dataset's name."""
@@ -28,6 +43,21 @@ class Question:
     """The source's columns, untouched."""
     where: str = ""
     """`file:line`, for messages."""
+    blocks: tuple[tuple[str, str], ...] = ()
+    """The question in named parts: (("SENTENCE", "..."), ("OPTION1", "...")); a dataset without such a tradition has none."""
+    response: tuple[tuple[str, str], ...] = ()
+    """What is to be written, in named parts, the first of which a prompt in blocks ends with: (("RATIONALE", "..."), ("TARGET", "..."))."""
+    messages: tuple[Mapping[str, str], ...] = ()
+    """A conversation, {"role", "content"} for each turn, the answer (the last turn) too."""
+    definition: str = ""
+    """What the task asks for, where its dataset says so for all its questions."""
+    demonstrations: tuple[Demonstration, ...] = ()
+    references: tuple[str, ...] = ()
+    """All right answers, where there are several; `answer` is the one that is taught."""
+    template: str = ""
+    """Spec of the template that its source asks for; "" leaves it to the dataset."""
+    dataset: str = ""
+    """Which part of a mix it comes from."""
 
 
 @dataclass(frozen=True, slots=True)

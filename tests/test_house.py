@@ -15,9 +15,10 @@ LAYERS = (
     ("errors", "log", "live", "shipped", "headline", "interrupt", "allocation", "together"),
     ("stage", "records"),
     ("parsing",),
-    ("catalog", "dataset"),
+    ("catalog",),
     ("store", "prompts", "answers"),
-    ("asking", "verify", "mixing", "overlap", "layout", "exports", "datasets", "engines"),
+    ("dataset",),
+    ("templates", "asking", "verify", "mixing", "overlap", "layout", "exports", "datasets", "engines"),
     ("inquiry", "ways", "gates", "attempts", "budget"),
     ("questioning", "screening"),
     ("interview",),
@@ -43,7 +44,6 @@ MAY_USE_EACH_OTHER = {
     "stage",
     "records",
     "catalog",
-    "dataset",
     "store",
     "prompts",
     "answers",
@@ -82,7 +82,7 @@ def test_imports_point_down(path: Path) -> None:
 
 def light_modules() -> list[str]:
     light = [path for path in MODULES if path.parent == PACKAGE]
-    for room in ("stages", "commands", "datasets", "engines", "ways", "gates", "training/objectives", "store", "launch"):
+    for room in ("stages", "commands", "datasets", "templates", "engines", "ways", "gates", "training/objectives", "store", "launch"):
         light += sorted((PACKAGE / room).glob("*.py"))
     return [".".join(("teacherlm", *p.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__") for p in light]
 

@@ -1,42 +1,45 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from teacherlm.prompts import KINDS, SUFFIX, clean, head, tail, teacher_text, template
+from teacherlm.prompts import KINDS, SUFFIX, clean, teacher_text, template
+from teacherlm.records import Question
 
 pieces = [" ", "  ", "\n", "\t", "Q: ", "Q:", "a", "B.", "é", "(A)", "The answer is (B)."]
 words = st.lists(st.sampled_from(pieces), max_size=12).map("".join)
 
 
 def test_a_lettered_prompt_is_the_original_one():
-    prompt = template("teacherlm").prompt("Eating soup means eating only solids.", ("True", "False"))
+    prompt = template("teacherlm").prompt(Question("Eating soup means eating only solids.", "B", ("True", "False")))
     assert prompt == "Q: Eating soup means eating only solids. (A) True (B) False A:"
-    assert template("teacherlm").answer("B", lettered=True) == " The answer is (B)."
+    assert template("teacherlm").answer("B", ("True", "False")) == " The answer is (B)."
     assert template("teacherlm").letter_prefix == " The answer is ("
 
 
 def test_a_free_answer_has_no_brackets_and_one_full_stop():
-    assert template("teacherlm").prompt("How many?") == "Q: How many? A:"
-    assert template("teacherlm").answer("42", lettered=False) == " The answer is 42."
-    assert template("teacherlm").answer("U.S.", lettered=False) == " The answer is U.S."
+    assert template("teacherlm").prompt(Question("How many?", "1")) == "Q: How many? A:"
+    assert template("teacherlm").answer("42", ()) == " The answer is 42."
+    assert template("teacherlm").answer("U.S.", ()) == " The answer is U.S."
 
 
 def test_defect_1_a_question_that_begins_with_q_gets_only_one():
-    assert template("teacherlm").prompt("Q: Where?", ("here", "there")) == "Q: Where? (A) here (B) there A:"
-    assert template("teacherlm").prompt("Q: Q:Where?") == "Q: Where? A:"
+    assert template("teacherlm").prompt(Question("Q: Where?", "A", ("here", "there"))) == "Q: Where? (A) here (B) there A:"
+    assert template("teacherlm").prompt(Question("Q: Q:Where?", "A")) == "Q: Where? A:"
 
 
 def test_head_does_not_state_the_answer_twice():
     prompt, answer = "Q: How? A:", " The answer is (B)."
     expected = "Q: How? A: Let's think step by step. Soup is liquid. The answer is (B)."
-    assert head(prompt, answer, "cot", " Soup is liquid.") == expected
-    assert head(prompt, answer, "cot", " Soup is liquid. The answer is (B).") == expected
-    assert head(prompt, answer, "cot", "Soup is liquid. So the answer is (B)").endswith("liquid. So the answer is (B).")
+    assert template("teacherlm").head(prompt, answer, "cot", " Soup is liquid.") == expected
+    assert template("teacherlm").head(prompt, answer, "cot", " Soup is liquid. The answer is (B).") == expected
+    assert (
+        template("teacherlm").head(prompt, answer, "cot", "Soup is liquid. So the answer is (B)").endswith("liquid. So the answer is (B).")
+    )
 
 
 def test_tail_puts_the_answer_first_and_goes_on_as_the_teacher_did():
     start = "Q: How? A: The answer is (B). The common mistakes are:"
-    assert tail("Q: How? A:", " The answer is (B).", "error", "  Soup is liquid. ") == f"{start} Soup is liquid."
-    assert tail("Q: How? A:", " The answer is (B).", "error", '" he said.') == f'{start}" he said.'
+    assert template("teacherlm").tail("Q: How? A:", " The answer is (B).", "error", "  Soup is liquid. ") == f"{start} Soup is liquid."
+    assert template("teacherlm").tail("Q: How? A:", " The answer is (B).", "error", '" he said.') == f'{start}" he said.'
 
 
 @given(st.text(st.sampled_from(" \n\tab"), max_size=30))
@@ -48,10 +51,10 @@ def test_cleaning_is_idempotent_and_leaves_no_doubled_space(text: str):
 @given(words, st.lists(words.filter(lambda text: "Q:" not in text), max_size=3), words, words, st.sampled_from(KINDS))
 def test_no_layout_has_a_doubled_space_or_a_doubled_q(question: str, choices: list[str], gold: str, rationale: str, kind: str):
     one = template("teacherlm")
-    prompt = one.prompt(question, choices)
-    answer = one.answer("B" if choices else gold.replace("Q:", ""), lettered=bool(choices))
+    prompt = one.prompt(Question(question, "B", tuple(choices)))
+    answer = one.answer("B" if choices else gold.replace("Q:", ""), choices)
     texts = [prompt, prompt + answer, teacher_text(prompt, answer, kind)]
-    texts += [layout(prompt, answer, kind, rationale) for layout in (tail, head)]
+    texts += [layout(prompt, answer, kind, rationale) for layout in (one.tail, one.head)]
     for text in texts:
         assert "  " not in text
         assert text.startswith("Q: ")

@@ -7,14 +7,13 @@
 Published as train.json, dev.json (JSON lines; `label` is a string) and a test file without labels, which cannot be prepared.
 """
 
-from collections.abc import Iterator
 from typing import Any, Literal
 
 from teacherlm.catalog import ChosenSettings
-from teacherlm.dataset import Dataset, Splits
+from teacherlm.dataset import Dataset, Splits, read_questions
 from teacherlm.errors import UserError
 from teacherlm.records import Question
-from teacherlm.store.sources import Table, open_source, require
+from teacherlm.store.sources import Origin, require
 
 FILES = {"train.json": "train", "dev.json": "validation"}
 INSTRUCTION = "Determine the correctness of the following sentence. "
@@ -24,24 +23,23 @@ class CreakSettings(ChosenSettings):
     name: Literal["creak"] = "creak"
 
 
-def read(settings: CreakSettings, source: str | None, seed: int) -> Splits:
-    """`source`: the folder of the published files, one of them, a `save_to_disk` folder or a hub name."""
-    assert source is not None
-    return {split: _questions(table) for split, table in open_source(source, FILES).items()}
+def read(settings: CreakSettings, origin: Origin | None, seed: int) -> Splits:
+    """`origin`: the folder of the published files, one of them, a `save_to_disk` folder or a hub name."""
+    assert origin is not None
+    return {split: read_questions(table, _question) for split, table in origin.tables(FILES).items()}
 
 
-def _questions(table: Table) -> Iterator[Question]:
-    for where, row in table.rows():
-        yield Question(
-            question=INSTRUCTION + str(require(row, "sentence", where)),
-            answer=_letter(require(row, "label", where), where),
-            choices=("True", "False"),
-            answer_rule="letter",
-            explanation=str(row.get("explanation") or ""),
-            source_id=str(row.get("ex_id") or ""),
-            raw=row,
-            where=where,
-        )
+def _question(row: dict[str, Any], where: str) -> Question:
+    return Question(
+        question=INSTRUCTION + str(require(row, "sentence", where)),
+        answer=_letter(require(row, "label", where), where),
+        choices=("True", "False"),
+        answer_rule="letter",
+        explanation=str(row.get("explanation") or ""),
+        source_id=str(row.get("ex_id") or ""),
+        raw=row,
+        where=where,
+    )
 
 
 def _letter(label: Any, where: str) -> str:
@@ -52,4 +50,4 @@ def _letter(label: Any, where: str) -> str:
     return "A" if label == "true" else "B"
 
 
-DATASET = Dataset(CreakSettings, read, title="CREAK", hub="amydeng2000/CREAK")
+DATASET = Dataset(CreakSettings, read, title="CREAK", hub="amydeng2000/CREAK", licence="mit")

@@ -14,11 +14,11 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from teacherlm.catalog import ChosenSettings
-from teacherlm.dataset import Dataset, Splits
+from teacherlm.dataset import BadRow, Dataset, Splits, read_questions
 from teacherlm.errors import UserError, unknown
 from teacherlm.prompts import LETTERS, letters
 from teacherlm.records import Question
-from teacherlm.store.sources import Table, open_source, require
+from teacherlm.store.sources import Origin, Table, require
 
 COLUMNS = ("question", "choices", "answer", "explanation", "id")
 
@@ -43,13 +43,13 @@ class JsonlSettings(ChosenSettings):
         return columns
 
 
-def read(settings: JsonlSettings, source: str | None, seed: int) -> Splits:
-    assert source is not None
-    tables = open_source(source)
+def read(settings: JsonlSettings, origin: Origin | None, seed: int) -> Splits:
+    assert origin is not None
+    tables = origin.tables()
     if not settings.held_out:
         return {split: _questions(table, settings) for split, table in tables.items()}
     if "train" not in tables or "validation" in tables:
-        raise UserError(f"{source}: held_out needs a split 'train' and none named 'validation' (found: {', '.join(tables)}).")
+        raise UserError(f"{origin.place}: held_out needs a split 'train' and none named 'validation' (found: {', '.join(tables)}).")
 
     def drawn(number: int) -> bool:
         digest = hashlib.blake2b(f"{seed}/{number}".encode(), digest_size=8).digest()
@@ -63,10 +63,9 @@ def read(settings: JsonlSettings, source: str | None, seed: int) -> Splits:
     }
 
 
-def _questions(table: Table, settings: JsonlSettings, wanted: Callable[[int], bool] = lambda number: True) -> Iterator[Question]:
-    for number, (where, row) in enumerate(table.rows()):
-        if wanted(number):
-            yield _question(row, settings, where)
+def _questions(table: Table, settings: JsonlSettings, wanted: Callable[[int], bool] = lambda number: True) -> Iterator[Question | BadRow]:
+    questions = read_questions(table, lambda row, where: _question(row, settings, where))
+    return (question for number, question in enumerate(questions) if wanted(number))
 
 
 def _question(row: Mapping[str, Any], settings: JsonlSettings, where: str) -> Question:

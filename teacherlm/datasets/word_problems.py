@@ -20,6 +20,7 @@ from teacherlm.catalog import ChosenSettings
 from teacherlm.dataset import Dataset, Splits
 from teacherlm.errors import UserError
 from teacherlm.records import Question
+from teacherlm.store.sources import Origin
 
 PEOPLE = {
     "Tom": "He",
@@ -81,7 +82,7 @@ class WordProblemsSettings(ChosenSettings):
         return self
 
 
-def read(settings: WordProblemsSettings, source: str | None, seed: int) -> Splits:
+def read(settings: WordProblemsSettings, origin: Origin | None, seed: int) -> Splits:
     """The three splits, the same for the same settings and seed."""
     sizes = {"textbook": settings.textbook, "practice": settings.practice, "test": settings.test}
     drawn = _draw_calculations(settings, sizes, seed)

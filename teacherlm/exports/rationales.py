@@ -8,7 +8,8 @@ from teacherlm.answers import find_answer
 from teacherlm.answers.cleansing import PREFIXES, STATED_AS
 from teacherlm.errors import UserError
 from teacherlm.exports.finetune_cot import METADATA, REASONING, SAMPLE, CompletionDataset, Sample
-from teacherlm.prompts import KINDS, LETTERS, TEXT_COLUMN, Template, teacher_text, template
+from teacherlm.prompts import KINDS, LETTERS, TEXT_COLUMN, teacher_text, template
+from teacherlm.records import Question
 from teacherlm.store.sources import require
 
 Row = dict[str, Any]
@@ -40,8 +41,8 @@ def rationale_row(sample: Sample, metadata: Mapping[str, Any], where: str) -> Ro
     if choices and gold not in LETTERS[: len(choices)]:
         question, choices = sample["question"], []
     chosen = template("teacherlm")
-    prompt = chosen.prompt(question, choices)
-    answer_text = chosen.answer(gold, lettered=bool(choices))
+    prompt = chosen.prompt(Question(question, gold, tuple(choices)))
+    answer_text = chosen.answer(gold, choices)
     return {
         **_source_columns(sample),
         "dataset_key": dataset_key,
@@ -53,7 +54,7 @@ def rationale_row(sample: Sample, metadata: Mapping[str, Any], where: str) -> Ro
         "choices": choices,
         "answer": gold,
         "answer_rule": rule,
-        "template": chosen.name,
+        "template": chosen.spec,
         **_rationale(sample, metadata),
         "completion_index": sample.get("completion_index", 0),
         "teacher": str(metadata.get("base_model") or ""),
@@ -127,12 +128,7 @@ def question_of(row: Row, where: str) -> str:
     """The question with its choices: as its source had it where a completion file was imported, else what stands in our prompt."""
     if is_imported(row):
         return str(row["question"])
-    prompt, chosen = str(require(row, "prompt", where)), _template(row)
-    return prompt.removeprefix(chosen.opening).removesuffix(chosen.closing)
-
-
-def _template(row: Row) -> Template:
-    return template(str(row.get("template", "teacherlm")))
+    return template(str(row.get("template", "teacherlm"))).question_of(str(require(row, "prompt", where)))
 
 
 def completion_dataset(rows: Iterable[tuple[str, Row]], given: Mapping[str, Any]) -> CompletionDataset:

@@ -10,7 +10,7 @@ from pydantic import Field
 from teacherlm.answers import find_answer, normalise
 from teacherlm.catalog import ChosenSettings, EngineChoice
 from teacherlm.errors import UserError
-from teacherlm.prompts import SUFFIX, clean, letters, template
+from teacherlm.prompts import clean, letters, template
 from teacherlm.records import Completion, Request
 from teacherlm.stage import Plugin
 from teacherlm.verify import REASONING_KINDS, AskingGate, Rationale
@@ -71,7 +71,7 @@ def options_of(rationale: Rationale, by: str = "letters") -> tuple[str, tuple[st
 def ask(rationale: Rationale, by: str, margin: float) -> Generator[list[Request], list[Completion], str]:
     """Both questions end alike, in the words before an answer; only the rationale is in one and not in the other."""
     before, options, right = options_of(rationale, by)
-    told = f"{rationale.prompt}{SUFFIX[rationale.kind]} {hidden(rationale)}{before}"
+    told = f"{rationale.prompt}{template(rationale.template).lead(rationale.kind)} {hidden(rationale)}{before}"
     answers = yield [Request(prompt, 0, options=options) for prompt in (told, rationale.prompt + before)]
     if any(answer.finish == "error" for answer in answers):
         return "failed"

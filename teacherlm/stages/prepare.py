@@ -3,33 +3,38 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any, BinaryIO, Literal
 
 import orjson
 from pydantic import Field
 
-from teacherlm.catalog import DatasetChoice, find
-from teacherlm.dataset import Dataset
+from teacherlm.catalog import TemplateChoice, find
+from teacherlm.dataset import BadRow, Dataset, DatasetChoice, Splits
 from teacherlm.errors import UserError, unknown
-from teacherlm.log import Progress, progress
-from teacherlm.prompts import KINDS, TEXT_COLUMN, Template, head, letters, tail, teacher_text, template
-from teacherlm.records import OUR_COLUMNS, Question
+from teacherlm.log import Progress, progress, say
+from teacherlm.prompts import KINDS, TEXT_COLUMN, TEXTS, letters, spec_of, teacher_text, template
+from teacherlm.records import ATTEMPT, OUR_COLUMNS, Question
 from teacherlm.stage import Outcome, Positional, Source, Stage, StageConfig
 from teacherlm.store.scratch import Occurrences, scratch_database
+from teacherlm.store.sources import Origin
 from teacherlm.store.staging import staged
 
-TEXTS = ("text", *TEXT_COLUMN.values())
 EXPLAINED = ("explanation_tail", "explanation_head")
-WRITTEN = (*TEXTS, *OUR_COLUMNS, *EXPLAINED)
-ATTEMPT = ("completion_index", "teacher", "conclusion", "found", "hinted", "pass_rate", "vote")
+EXTRA = ("messages", "references", "dataset")
+"""Columns of ours that only some datasets have."""
+WRITTEN = (*TEXTS, *OUR_COLUMNS, *EXTRA, *EXPLAINED)
 JUDGED = ("verdict", "arithmetic", "leak", "truncation", "repetition", "length", "near_duplicate", "overlap", "supports", "judge")
-RESERVED = frozenset((*WRITTEN, *KINDS, "all", *ATTEMPT)) | {
+RESERVED = frozenset((*TEXTS, *OUR_COLUMNS, *EXPLAINED, *KINDS, "all", "completion_index", "teacher", *ATTEMPT)) | {
     f"{kind}_{column}" for kind in KINDS for column in ("tail", "head", "finish", *JUDGED)
 }
 """Columns of ours, here and in later stages. A source column of that name is kept as `source_<name>`."""
+TEACHERLM = "teacherlm"
+"""What a teacher reads is in this template's words, whatever the student reads."""
+DROPPED = "dropped.jsonl"
 
 Row = dict[str, Any]
 
@@ -43,8 +48,12 @@ class PrepareConfig(StageConfig):
     """The split that is written as <NAME>.jsonl for the teacher; by default train, else the dataset's first."""
     name: str = Field(default="", pattern=r"^[^/\\]*$")
     """NAME of the .jsonl; by default the dataset's title, or the stem of the source."""
-    template: str = "teacherlm"
-    """How a question is put and its answer stated."""
+    template: TemplateChoice | None = None
+    """How a question is put and its answer stated: a file in teacherlm/templates/ and its settings; by default the dataset's own."""
+    encoding: str = "utf-8"
+    """Of the files: utf-8, latin-1, cp1252, ... A byte order mark says more than this does."""
+    on_bad_row: Literal["fail", "drop"] = "fail"
+    """fail: the first row that is no question ends the work; drop: it goes into dropped.jsonl with its reason, and is counted."""
     limit: int | None = Field(default=None, ge=1)
     """Only the first rows of each split."""
     explanations: bool = False
@@ -58,25 +67,30 @@ def prepare(config: PrepareConfig) -> Outcome:
     from teacherlm.store.hf import write_dict_file
 
     dataset: Dataset = find("datasets", config.dataset.name)
-    splits = dataset.read(config.dataset, _source(config, dataset), config.seed)
+    splits = read_splits(config, dataset)
     chosen = _chosen_split(config.split, splits)
     name = config.name or dataset.title or Path(config.source or config.dataset.name).stem
+    spec = spec_of(config.template) if config.template else ""
     counts = {}
-    with staged(config.output) as part:
+    with staged(config.output) as part, ExitStack() as opened:
+        dropped = Dropped(part / DROPPED, config.on_bad_row == "fail", opened)
         for split, questions in splits.items():
             jsonl = part / f"{name}.jsonl" if split == chosen else None
-            counts[split] = _write_split(part / split, jsonl, islice(questions, config.limit), config)
+            rows = Rows(spec or dataset.template, bool(spec), config.explanations, dropped, split)
+            counts[split] = _write_split(part / split, jsonl, islice(questions, config.limit), rows, config)
         write_dict_file(part, list(splits))
     total = sum(counts.values())
-    facts = {"dataset": config.dataset.name, "template": config.template, "split": chosen, "jsonl": f"{name}.jsonl"}
-    return Outcome(counts={"in": total, "out": total, "dropped": 0, **counts}, facts=facts)
+    if dropped.count:
+        say(f"prepare: {dropped.count} rows were no questions; {config.output / DROPPED} says why.")
+    facts = {"dataset": config.dataset.name, "template": spec or dataset.template, "split": chosen, "jsonl": f"{name}.jsonl"}
+    return Outcome(counts={"in": total + dropped.count, "out": total, "dropped": dropped.count, **counts}, facts=facts)
 
 
-def _source(config: PrepareConfig, dataset: Dataset) -> str | None:
-    source = config.source or dataset.hub
-    if source is None and dataset.needs_source:
+def read_splits(config: PrepareConfig, dataset: Dataset) -> Splits:
+    place = config.source or dataset.hub
+    if place is None and dataset.needs_source:
         raise UserError(f"source: is required for dataset '{config.dataset.name}': a file or folder of its data.")
-    return source
+    return dataset.read(config.dataset, Origin(place, config.encoding) if place is not None else None, config.seed)
 
 
 def _chosen_split(wanted: str, splits: Mapping[str, Any]) -> str:
@@ -85,7 +99,90 @@ def _chosen_split(wanted: str, splits: Mapping[str, Any]) -> str:
     return wanted or ("train" if "train" in splits else next(iter(splits)))
 
 
-def _write_split(folder: Path, jsonl: Path | None, questions: Iterable[Question], config: PrepareConfig) -> int:
+@dataclass
+class Dropped:
+    """Rows that are no questions."""
+
+    path: Path
+    fails: bool
+    opened: ExitStack
+    count: int = 0
+    _file: BinaryIO | None = None
+
+    def add(self, bad: BadRow, split: str) -> None:
+        """Raises: UserError where such a row ends the work."""
+        if self.fails:
+            raise UserError(bad.reason)
+        if self._file is None:
+            self._file = self.opened.enter_context(self.path.open("wb"))
+        line = {"split": split, "where": bad.where, "reason": bad.reason, "row": bad.row}
+        self._file.write(orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE))
+        self.count += 1
+
+
+@dataclass
+class Rows:
+    """Questions of one split as rows."""
+
+    template: str
+    """Spec of the template for questions that ask for none."""
+    always: bool
+    """Use it for the others too."""
+    explanations: bool
+    dropped: Dropped
+    split: str
+    names: Occurrences = field(init=False)
+
+    def rows(self, questions: Iterable[Question | BadRow], names: Occurrences) -> Iterator[Row]:
+        self.names = names
+        for question in questions:
+            if isinstance(question, BadRow):
+                self.dropped.add(question, self.split)
+                continue
+            try:
+                row = self._row(question)
+            except UserError as error:
+                self.dropped.add(BadRow(question.where, str(error), question.raw), self.split)
+            else:
+                yield row
+
+    def _row(self, question: Question) -> Row:
+        """Source columns, then the texts, then ours."""
+        _check(question)
+        chosen = template(question.template if question.template and not self.always else self.template)
+        prompt = chosen.prompt(question)
+        row = _source_columns(question.raw)
+        row["text"] = prompt + chosen.label(question)
+        row.update(_teacher_texts(question, prompt if chosen.spec == TEACHERLM else ""))
+        row["id"] = self.names.unique(question.source_id or content_id(question))
+        row["prompt"] = prompt
+        row["choices"] = list(question.choices)
+        row["answer"] = question.answer
+        row["answer_rule"] = question.answer_rule
+        row["template"] = chosen.spec
+        row.update(_extra(question))
+        if self.explanations:
+            if not question.explanation.strip():
+                raise UserError(f"{question.where}: there is no explanation; leave out `explanations`.")
+            answer_text = chosen.answer(question.answer, question.choices)
+            row["explanation_tail"] = chosen.tail(prompt, answer_text, "cot", f" {question.explanation}")
+            row["explanation_head"] = chosen.head(prompt, answer_text, "cot", question.explanation)
+        return row
+
+
+def _teacher_texts(question: Question, prompt: str) -> Row:
+    """`prompt`: the question as the teacher reads it, where that is known already."""
+    words = template(TEACHERLM)
+    asked, answer_text = prompt or words.prompt(question), words.answer(question.answer, question.choices)
+    return {TEXT_COLUMN[kind]: teacher_text(asked, answer_text, kind) for kind in KINDS}
+
+
+def _extra(question: Question) -> Row:
+    values = {"messages": [dict(turn) for turn in question.messages], "references": list(question.references), "dataset": question.dataset}
+    return {name: value for name, value in values.items() if value}
+
+
+def _write_split(folder: Path, jsonl: Path | None, questions: Iterable[Question | BadRow], rows: Rows, config: PrepareConfig) -> int:
     """Writes one split as a Dataset, and as .jsonl where asked; returns its number of rows."""
     from teacherlm.store.hf import write_dataset
 
@@ -93,8 +190,8 @@ def _write_split(folder: Path, jsonl: Path | None, questions: Iterable[Question]
         file = stack.enter_context(jsonl.open("wb")) if jsonl else None
         names = Occurrences(stack.enter_context(scratch_database()))
         bar = stack.enter_context(progress(f"prepare {folder.name}", None, "rows"))
-        rows = (_row(question, names, template(config.template), config.explanations) for question in questions)
-        return write_dataset(folder, _copied(rows, file, bar), folder.name, last=WRITTEN, origin=config.source or config.dataset.name)
+        copied = _copied(rows.rows(questions, names), file, bar)
+        return write_dataset(folder, copied, folder.name, last=WRITTEN, origin=config.source or config.dataset.name)
 
 
 def _copied(rows: Iterable[Row], file: BinaryIO | None, bar: Progress) -> Iterator[Row]:
@@ -104,28 +201,6 @@ def _copied(rows: Iterable[Row], file: BinaryIO | None, bar: Progress) -> Iterat
             file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
         bar.advance()
         yield row
-
-
-def _row(question: Question, names: Occurrences, chosen: Template, explanations: bool) -> Row:
-    """Source columns, then the texts, then ours."""
-    _check(question)
-    prompt = chosen.prompt(question.question, question.choices)
-    answer_text = chosen.answer(question.answer, lettered=bool(question.choices))
-    row = _source_columns(question.raw)
-    row["text"] = prompt + answer_text
-    row.update((TEXT_COLUMN[kind], teacher_text(prompt, answer_text, kind)) for kind in KINDS)
-    row["id"] = names.unique(question.source_id or content_id(question))
-    row["prompt"] = prompt
-    row["choices"] = list(question.choices)
-    row["answer"] = question.answer
-    row["answer_rule"] = question.answer_rule
-    row["template"] = chosen.name
-    if explanations:
-        if not question.explanation.strip():
-            raise UserError(f"{question.where}: there is no explanation; leave out `explanations`.")
-        row["explanation_tail"] = tail(prompt, answer_text, "cot", f" {question.explanation}")
-        row["explanation_head"] = head(prompt, answer_text, "cot", question.explanation)
-    return row
 
 
 def _check(question: Question) -> None:

@@ -18,10 +18,28 @@ Rows = Iterator[tuple[str, dict[str, Any]]]
 
 @dataclass(frozen=True)
 class Table:
-    """One split of a source."""
+    """One split of a source, or one file of it."""
 
     place: str
     rows: Callable[[], Rows]
+    """Raises: UserError at the first row that cannot be read."""
+
+    def rows_or_errors(self) -> Iterator[tuple[str, dict[str, Any] | UserError]]:
+        """Like `rows`, but a row that cannot be read comes as the error that says why."""
+        yield from self.rows()
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a dataset is read from."""
+
+    place: str
+    """A file, a folder, a hub name."""
+    encoding: str = "utf-8"
+
+    def tables(self, files: Mapping[str, str] | None = None) -> dict[str, Table]:
+        """As `open_source`."""
+        return open_source(self.place, files)
 
 
 def open_source(source: str, files: Mapping[str, str] | None = None) -> dict[str, Table]:

@@ -42,14 +42,15 @@ class Wording:
 def wording(row: Mapping[str, Any], settings: SolveSettings, where: str) -> Wording:
     chosen, prompt = template(str(row.get("template", "teacherlm"))), str(require(row, "prompt", where))
     if settings.wording == "taught":
-        return Wording(prompt + SUFFIX["cot"], chosen.statement.rstrip(), chosen.statement.strip())
+        return Wording(prompt + chosen.lead("cot"), chosen.statement.rstrip(), chosen.statement.strip())
     return Wording(question_of(row, where) + FIRST_STEP, SECOND_STEP)
 
 
 def question_of(row: Mapping[str, Any], where: str) -> str:
     """`Q: ...` with its choices, as the template put it, without what asks for the answer."""
     prompt = str(require(row, "prompt", where))
-    return prompt.removesuffix(template(str(row.get("template", "teacherlm"))).closing)
+    asked = template(str(row.get("template", "teacherlm"))).question_of(prompt)
+    return asked if asked.startswith("Q:") else f"Q: {asked}"
 
 
 def solve(row: Mapping[str, Any], terms: Terms, where: str, sample: int, settings: SolveSettings) -> Conversation[Row | Drop]:

@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 
+from teacherlm.dataset import BadRow
 from teacherlm.datasets.jsonl import DATASET, JsonlSettings
 from teacherlm.errors import UserError
 from teacherlm.records import Question
 from teacherlm.stages.prepare import PrepareConfig, prepare
+from teacherlm.store.sources import Origin
 
 ROW = {"question": "Where do fish live?", "choices": ["in trees", "in water"], "answer": "B"}
 
@@ -19,7 +21,13 @@ def write_lines(path: Path, rows: list[Any]) -> Path:
 
 
 def read(path: Path, seed: int = 0, **settings: Any) -> dict[str, list[Question]]:
-    return {split: list(found) for split, found in DATASET.read(JsonlSettings(**settings), str(path), seed).items()}
+    return {split: list(map(checked, found)) for split, found in DATASET.read(JsonlSettings(**settings), Origin(str(path)), seed).items()}
+
+
+def checked(found: Question | BadRow) -> Question:
+    if isinstance(found, BadRow):
+        raise UserError(found.reason)
+    return found
 
 
 def one(tmp_path: Path, row: dict[str, Any], **settings: Any) -> Question:

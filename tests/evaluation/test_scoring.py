@@ -11,9 +11,10 @@ from datasets import Dataset, DatasetDict
 from teacherlm.errors import UserError
 from teacherlm.evaluation.loading import LoadedTask, TaskOptions, load_tasks
 from teacherlm.evaluation.scoring import Answer, score
-from teacherlm.prompts import TEMPLATES
+from teacherlm.prompts import template
+from teacherlm.records import Question
 
-TEACHERLM = TEMPLATES["teacherlm"]
+TEACHERLM = template("teacherlm")
 
 
 def creak_file(folder: Path, count: int = 10) -> Path:
@@ -72,7 +73,7 @@ def test_oracle_and_anti_oracle_in_words(tmp_path: Path) -> None:
 
 
 def test_free_numbers_are_compared_as_numbers_whatever_the_layout(tmp_path: Path) -> None:
-    prompt = TEACHERLM.prompt("How much is it?")
+    prompt = TEACHERLM.prompt(Question("How much is it?", "1"))
     rows = [
         {"id": f"q{n}", "prompt": prompt, "choices": [], "answer": str(1000 + n), "answer_rule": "number", "template": "teacherlm"}
         for n in range(5)

@@ -12,9 +12,10 @@ from lm_eval.utils import env
 from teacherlm.datasets.creak import INSTRUCTION
 from teacherlm.errors import UserError
 from teacherlm.evaluation.loading import OURS, TaskOptions, load_tasks
-from teacherlm.prompts import TEMPLATES
+from teacherlm.prompts import template
+from teacherlm.records import Question
 
-TEACHERLM = TEMPLATES["teacherlm"]
+TEACHERLM = template("teacherlm")
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
@@ -27,7 +28,7 @@ def prepared_rows(count: int = 6) -> list[dict[str, Any]]:
         {
             "sentence": f"raw {n}",
             "id": f"q{n}",
-            "prompt": TEACHERLM.prompt(f"How much is {n} plus 1?"),
+            "prompt": TEACHERLM.prompt(Question(f"How much is {n} plus 1?", "1")),
             "choices": [],
             "answer": str(n + 1),
             "answer_rule": "number",
@@ -40,7 +41,13 @@ def prepared_rows(count: int = 6) -> list[dict[str, Any]]:
 def lettered_rows(count: int = 6) -> list[dict[str, Any]]:
     choices = ["cat", "dog", "cow"]
     return [
-        {**row, "prompt": TEACHERLM.prompt("Which?", choices), "choices": choices, "answer": "ABC"[n % 3], "answer_rule": "letter"}
+        {
+            **row,
+            "prompt": TEACHERLM.prompt(Question("Which?", "A", tuple(choices))),
+            "choices": choices,
+            "answer": "ABC"[n % 3],
+            "answer_rule": "letter",
+        }
         for n, row in enumerate(prepared_rows(count))
     ]
 
@@ -52,7 +59,7 @@ def test_every_real_creak_row_is_asked_by_the_yaml_as_it_is_taught_by_the_templa
     rows = rows_of(creak / "train.json") + rows_of(creak / "dev.json")
     assert len(rows) == 11_547
     for row in rows:
-        prompt = TEACHERLM.prompt(INSTRUCTION + row["sentence"], ("True", "False"))
+        prompt = TEACHERLM.prompt(Question(INSTRUCTION + row["sentence"], "A", ("True", "False")))
         assert written.render(**row) == prompt
         assert letters.render(**row) == prompt + TEACHERLM.letter_prefix
 
@@ -62,7 +69,7 @@ def test_every_real_creak_row_is_asked_by_the_yaml_as_it_is_taught_by_the_templa
 )
 def test_odd_sentences_are_asked_as_they_are_taught(sentence: str) -> None:
     written = env.from_string(load_yaml(OURS / "creak_generate.yaml", resolve_func=False)["doc_to_text"])
-    taught = TEACHERLM.prompt(INSTRUCTION + sentence, ("True", "False"))
+    taught = TEACHERLM.prompt(Question(INSTRUCTION + sentence, "A", ("True", "False")))
     assert written.render(sentence=sentence) == taught
 
 

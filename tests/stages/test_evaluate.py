@@ -18,7 +18,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from teacherlm.errors import UserError
 from teacherlm.evaluation.loading import OURS
 from teacherlm.parsing import parse_config
-from teacherlm.prompts import TEMPLATES
+from teacherlm.prompts import template
+from teacherlm.records import Question
 from teacherlm.stages.evaluate import STAGE, EvaluateConfig, evaluate
 from teacherlm.store.checkpoints import seal_checkpoint
 from teacherlm.store.files import read_jsonl
@@ -37,11 +38,10 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 @pytest.fixture
 def words(tmp_path: Path) -> Path:
     """A prepared folder: 12 sums with free answers."""
-    prompt = TEMPLATES["teacherlm"].prompt
     rows = [
         {
             "id": f"q{n}",
-            "prompt": prompt(f"How much is {n} plus 1 ?"),
+            "prompt": template("teacherlm").prompt(Question(f"How much is {n} plus 1 ?", "1")),
             "choices": [],
             "answer": str(n + 1),
             "answer_rule": "number",
@@ -193,7 +193,7 @@ def test_torn_checkpoints_are_left_out_and_one_alone_is_refused(tmp_path: Path, 
 def test_a_prompt_longer_than_the_context_is_one_clear_line(tmp_path: Path, words: Path) -> None:
     run = tmp_path / "finetune"
     write_checkpoint(run, 10)
-    prompt = TEMPLATES["teacherlm"].prompt("How much is " + "1 plus " * 200 + "1 ?")
+    prompt = template("teacherlm").prompt(Question("How much is " + "1 plus " * 200 + "1 ?", "1"))
     row = {"id": "long", "prompt": prompt, "choices": [], "answer": "1", "answer_rule": "number", "template": "teacherlm"}
     (tmp_path / "long.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"task 'questions', item 'long'.*") as error:

@@ -6,6 +6,7 @@
 from teacherlm.catalog import ChosenSettings
 from teacherlm.dataset import Dataset, Splits
 from teacherlm.records import Question
+from teacherlm.store.sources import Origin
 
 COLOURS = {"snow": "white", "grass": "green", "coal": "black", "the sky": "blue"}
 
@@ -16,7 +17,7 @@ class ColoursSettings(ChosenSettings):
     """How often each is asked."""
 
 
-def read(settings: ColoursSettings, source: str | None, seed: int) -> Splits:
+def read(settings: ColoursSettings, origin: Origin | None, seed: int) -> Splits:
     asked = [(f"What colour is {thing}? ({i})", colour) for i in range(settings.repeat) for thing, colour in COLOURS.items()]
     return {"train": (Question(question=question, answer=colour, where="colours") for question, colour in asked)}
 
