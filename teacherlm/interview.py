@@ -43,6 +43,7 @@ class Interview:
         self._ask(frontier, frontier.place)
         if interrupt.wanted():
             raise self._ended_early()
+        frontier.path.unlink(missing_ok=True)
 
     def ask_and_write(self, rows: Path, dropped: Path) -> Written:
         """The same, then the rows. What is answered already needs no leave of a cap."""
@@ -67,13 +68,15 @@ class Interview:
 
     def _ask(self, frontier: Frontier, start: Place) -> None:
         began = time.monotonic()
-        with progress("enhance", self.questions.slice.count(), "questions") as bar:
+        with progress("enhance", self.questions.slice.count, "questions") as bar:
             bar.skip(len(range(self.questions.slice.index, start.rows, self.questions.slice.of)))
 
             def on_end(told: Told[Tries]) -> None:
-                bar.advance() if told.asked else bar.skip(1)
                 if told.asked:
+                    bar.advance()
                     self._judge(told.result)
+                else:
+                    bar.skip(1)
 
             def on_answer(completion: Completion) -> None:
                 self._count(completion)
@@ -84,7 +87,7 @@ class Interview:
 
     def estimate(self) -> str:
         """One line about the whole, from questions all over the file."""
-        total = self.questions.slice.count()
+        total = self.questions.slice.count
         some = spread(self.questions.slice.questions(), total, ESTIMATED_ON)
         began = time.monotonic()
         self.questions.ask_some(some, self._count)

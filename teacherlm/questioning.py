@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 import orjson
@@ -54,6 +56,7 @@ class Slice:
         if rank < 0:
             raise UserError(f"{self.source}: the file has no rows.")
 
+    @cached_property
     def count(self) -> int:
         """How many there are; a blank line counts as one."""
         rows = min(count_lines(self.source), self.limit or 1 << 60)
@@ -132,26 +135,21 @@ class Questioning:
         context = self.inquiry.engine.context
         if context is None:
             return
-        over, first = 0, ""
-        part: list[tuple[str, str]] = []
+        overlong = self._overlong(context)
+        if (first := next(overlong, None)) is None:
+            return
+        where, tokens = first
+        more = sum(1 for _ in overlong)
+        others = f" ({more} more are too long)" if more else ""
+        advice = "shorten it, or drop such questions (on_overlong: drop)"
+        raise UserError(f"{where}: the prompt has {tokens} tokens, the model's context is {context}{others}; {advice}.")
 
-        def look() -> None:
-            nonlocal over, first
+    def _overlong(self, context: int) -> Iterator[tuple[str, int]]:
+        """(place, tokens) of first prompts that leave no room."""
+        prompts = self._first_prompts()
+        while part := list(islice(prompts, COUNTED_AT_ONCE)):
             lengths = self.inquiry.engine.count_tokens([prompt for _, prompt in part])
-            found = [f"{where}: the prompt has {n} tokens" for n, (where, _) in zip(lengths, part, strict=True) if n >= context]
-            over, first = over + len(found), first or next(iter(found), "")
-            part.clear()
-
-        for where, prompt in self._first_prompts():
-            part.append((where, prompt))
-            if len(part) == COUNTED_AT_ONCE:
-                look()
-        if part:
-            look()
-        if over:
-            others = f" ({over - 1} more are too long)" if over > 1 else ""
-            advice = "shorten it, or drop such questions (on_overlong: drop)"
-            raise UserError(f"{first}, the model's context is {context}{others}; {advice}.")
+            yield from ((where, tokens) for (where, _), tokens in zip(part, lengths, strict=True) if tokens >= context)
 
     def _first_prompts(self) -> Iterator[tuple[str, str]]:
         """(place, prompt) of what is asked first of each question, but for what was answered already."""

@@ -165,7 +165,7 @@ def enhance(config: EnhanceConfig) -> Outcome:
             raise Stopped(interview.estimate(), 0)
         if config.shard:
             interview.ask()
-            return Outcome({"questions": questions.slice.count(), **interview.counts()}, facts=interview.facts())
+            return Outcome({"questions": questions.slice.count, **interview.counts()}, facts=interview.facts())
         written = interview.ask_and_write(output_file(config, source), place / DROPPED)
     if written.counts["dropped"]:
         say(f"enhance: {written.counts['dropped']} of {written.counts['questions']} questions were dropped; {place / DROPPED} says why.")

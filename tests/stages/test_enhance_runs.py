@@ -157,6 +157,15 @@ def test_a_cap_stops_cleanly_and_can_be_raised(tmp_path: Path, questions: Path):
     enhance(config(**values, max_tokens_total=1))  # everything is answered: nothing is spent
 
 
+def test_a_shard_that_was_stopped_notes_how_far_it_is_and_a_done_one_leaves_no_note(tmp_path: Path, questions: Path):
+    values = {"input": questions, "output": tmp_path / "out", "batch_size": 2, "shard": "1/2"}
+    with pytest.raises(UserError, match=r"max_tokens_total 400 is reached"):
+        enhance(config(**values, max_tokens_total=400))
+    assert len(list((tmp_path / "out" / "ledger").glob("frontier-*.json"))) == 1
+    enhance(config(**values))
+    assert not list((tmp_path / "out" / "ledger").glob("frontier-*.json"))
+
+
 def test_a_cap_in_money_counts_both_sides_at_their_prices(tmp_path: Path, questions: Path):
     values = {"input": questions, "output": tmp_path / "out", "batch_size": 1}
     with pytest.raises(UserError, match=r"max_cost: needs prices"):
