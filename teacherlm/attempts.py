@@ -8,7 +8,7 @@ from typing import Any
 from teacherlm.answers import find_answer, same
 from teacherlm.asking import Drop, Row
 from teacherlm.prompts import clean
-from teacherlm.verify import NEXT_QUESTION, REASONING_KINDS
+from teacherlm.verify import REASONING_KINDS, before_next_question
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def stated(row: Mapping[str, Any], kind: str = "cot") -> str | None:
     rule = row.get("answer_rule")
     if kind not in REASONING_KINDS or kind not in row or rule is None:
         return None
-    return find_answer(NEXT_QUESTION.split(row[kind], maxsplit=1)[0], rule, choices=tuple(row.get("choices", ())))
+    return find_answer(before_next_question(row[kind]), rule, choices=tuple(row.get("choices", ())))
 
 
 def is_wrong(row: Mapping[str, Any], kind: str) -> bool:

@@ -137,7 +137,6 @@ class Screen:
 def rationale_of(laid: Laid, kind: str) -> Rationale:
     row = laid.row
     attempt = (laid.attempts or {}).get(kind, row)
-    found = attempt.get("found") if kind == "cot" else None  # an answer is asked for after solving, which writes a cot
     return Rationale(
         kind=kind,
         text=row[kind],
@@ -145,12 +144,18 @@ def rationale_of(laid: Laid, kind: str) -> Rationale:
         answer_rule=row["answer_rule"],
         choices=tuple(row["choices"]),
         finish=row[f"{kind}_finish"],
-        found=None if found is None else str(found),
+        found=_found(attempt) if kind == "cot" else None,  # an answer is asked for after solving, which writes a cot
         id=str(row["id"]),
         prompt=row["prompt"],
         template=row["template"],
         row=row,
     )
+
+
+def _found(attempt: Row) -> str | None:
+    if "found" not in attempt:
+        return None
+    return "" if attempt["found"] is None else str(attempt["found"])
 
 
 @dataclass

@@ -16,6 +16,11 @@ REASONING_KINDS = frozenset({"cot", "fundamental"})
 """Kinds that speak for the right answer: a text about mistakes states wrong ones on purpose."""
 
 
+def before_next_question(text: str) -> str:
+    """A text up to where it runs on into another question."""
+    return NEXT_QUESTION.split(text, maxsplit=1)[0]
+
+
 @dataclass(frozen=True, slots=True)
 class Rationale:
     """What a gate sees: the teacher's text about one question, and what is right."""
@@ -28,7 +33,7 @@ class Rationale:
     finish: str = ""
     """How the text ended: stop | length; "" where nobody knows."""
     found: str | None = None
-    """The answer that the teacher gave when asked for it after the text; None where it was not asked, or gave none."""
+    """The answer that the teacher gave when asked for it after the text, "" where it gave none; None where it was not asked."""
     id: str = ""
     """Of the question."""
     prompt: str = ""
@@ -39,8 +44,7 @@ class Rationale:
 
     @property
     def own_text(self) -> str:
-        """The text up to where it runs on into another question."""
-        return NEXT_QUESTION.split(self.text, maxsplit=1)[0]
+        return before_next_question(self.text)
 
 
 class Memory(Protocol):

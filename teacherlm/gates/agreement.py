@@ -17,9 +17,11 @@ class AgreementSettings(ChosenSettings):
 
 
 def judge(rationale: Rationale) -> str:
-    """What the teacher said when asked for the answer afterwards counts before what its text says."""
-    found = rationale.found or find_answer(rationale.own_text, rationale.answer_rule, choices=rationale.choices)
+    """Where the teacher was asked for the answer afterwards, what it said then counts, and not what its text says."""
+    found = rationale.found
     if found is None:
+        found = find_answer(rationale.own_text, rationale.answer_rule, choices=rationale.choices)
+    if not found:
         return "unparsed"
     return "right" if same(found, rationale.gold, rationale.answer_rule) else "wrong"
 

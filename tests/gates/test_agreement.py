@@ -37,6 +37,12 @@ def test_an_answer_from_a_second_step_counts_before_the_text() -> None:
     assert verdict("It flows. The answer is (B).", found=None) == "right"
 
 
+def test_a_second_step_without_an_answer_is_unparsed_whatever_the_text_says() -> None:
+    assert verdict("3 + 4 = 7. So 8.", "7", "number") == "wrong"
+    assert verdict("3 + 4 = 7. So 8.", "7", "number", found="") == "unparsed"
+    assert verdict("It flows. The answer is (B).", found="") == "unparsed"
+
+
 def test_a_text_about_mistakes_is_not_judged() -> None:
     assert verdict("One may think the answer is (A).", kind="error") == "not judged"
 

@@ -71,6 +71,12 @@ def test_a_found_answer_that_is_wrong_drops_its_row(questions: list[Row], tmp_pa
     assert done(tmp_path / "out", write_lines(tmp_path / "X.jsonl", written)).counts == {"in": 4, "out": 2, "dropped": 2}
 
 
+def test_a_second_step_that_found_nothing_is_unparsed_and_the_text_is_not_asked_instead(questions: list[Row], tmp_path: Path):
+    written = [{**enhanced(q, cot=" So. The answer is (B)."), "found": None} for q in questions]
+    done(tmp_path / "out", write_lines(tmp_path / "X.jsonl", written))
+    assert dataset(tmp_path / "out")["cot_verdict"][:] == ["unparsed"] * 4
+
+
 def test_the_attempts_of_joined_inputs_survive_whichever_input_they_come_from(questions: list[Row], tmp_path: Path):
     errors = write_lines(tmp_path / "E.jsonl", [enhanced(q, error=" Not so.") for q in questions])
     cots = write_lines(tmp_path / "C.jsonl", [{**enhanced(q, cot=" So."), "found": "B"} for q in questions])
