@@ -35,8 +35,8 @@ class OpenaiSettings(ChosenSettings):
     extra: dict[str, Any] = {}
     """Further parameters of every request, such as {repetition_penalty: 1.05}; null leaves one of ours out: {temperature: null}."""
     context: Annotated[int | None, Field(ge=1)] = None
-    """Tokens of prompt and text together. Set, all prompts are counted before the first is asked, by the server (vLLM, llama.cpp can).
-    Left out, a server that refuses an overlong prompt is believed."""
+    """Tokens of prompt and text together. Only where overlong prompts shall fail (enhance's `on_overlong: fail`) are all prompts counted
+    against it before the first is asked, by the server (vLLM, llama.cpp can); else a server that refuses an overlong prompt is believed."""
     concurrency: Annotated[Runtime[int], Field(ge=1)] = 8
     """Requests under way at once."""
     requests_per_minute: Annotated[Runtime[int | None], Field(ge=1)] = None
