@@ -52,6 +52,13 @@ class LoadedTask:
         rule = doc.get("answer_rule") or _metadata(self.task).get("answer_rule")
         return str(rule) if rule else None
 
+    def choices(self, doc: Mapping[str, Any]) -> Sequence[str]:
+        """Those of a row that `prepare` wrote (other datasets call other things so), else those that the task gives every question."""
+        for found in (doc.get("choices"), _metadata(self.task).get("choices")):
+            if isinstance(found, list) and all(isinstance(choice, str) for choice in found):
+                return found
+        return ()
+
 
 def load_tasks(patterns: Sequence[str], folders: Sequence[Path], options: TaskOptions) -> list[LoadedTask]:
     """The tasks in the order named; a group or tag stands for its tasks, and `*` for every task whose name matches.

@@ -112,10 +112,4 @@ def _answer(loaded: LoadedTask, doc: Any, output: Any) -> Any:
         choices = loaded.task.doc_to_choice(doc)
         return choices[max(range(len(choices)), key=output.__getitem__)]
     rule = loaded.answer_rule(doc)
-    return find_answer(output, rule, choices=_choices(doc)) if rule and isinstance(output, str) else output
-
-
-def _choices(doc: Mapping[str, Any]) -> Sequence[str]:
-    """Those of a row that `prepare` wrote; other datasets call other things so."""
-    found = doc.get("choices")
-    return found if isinstance(found, list) and all(isinstance(choice, str) for choice in found) else ()
+    return find_answer(output, rule, choices=loaded.choices(doc)) if rule and isinstance(output, str) else output

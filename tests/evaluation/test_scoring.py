@@ -68,6 +68,8 @@ def test_oracle_and_anti_oracle_in_words(tmp_path: Path) -> None:
     assert all(row["answer"] == row["gold"] and row["tokens"] == 9 for row in rows)
     _, metrics = score(task, in_words(task, lambda gold: f"The answer is ({'B' if gold == 'A' else 'A'})."))
     assert {m.name: m.value for m in metrics} == {"acc": 0.0, "parsed": 1.0}
+    rows, metrics = score(task, in_words(task, lambda gold: "The answer is True."))
+    assert {m.name: m.value for m in metrics} == {"acc": 0.6, "parsed": 1.0} and {row["answer"] for row in rows} == {"A"}
     rows, metrics = score(task, in_words(task, lambda gold: "I cannot say."))
     assert {m.name: m.value for m in metrics} == {"acc": 0.0, "parsed": 0.0} and rows[0]["answer"] is None
 

@@ -8,6 +8,8 @@ from datasets import Dataset, DatasetDict, load_dataset, load_from_disk
 
 HUB = "amydeng2000/CREAK"
 LABELS = ("true", "false")
+CHOICES = ("True", "False")
+"""As the prompt words them."""
 FILES = {"train": "train.json", "validation": "dev.json"}
 
 
@@ -65,10 +67,10 @@ def _check_labels(rows: Dataset, source: str) -> None:
 
 
 def score(doc: dict[str, Any], results: list[str]) -> dict[str, float]:
-    """acc: the stated letter is right; parsed: a letter was stated at all."""
+    """acc: the stated letter is right; parsed: a letter, or a choice by its words, was stated at all."""
     from teacherlm.answers import find_answer
 
-    stated = find_answer(results[0], "letter")
+    stated = find_answer(results[0], "letter", choices=CHOICES)
     return {"acc": float(stated == letter(doc)), "parsed": float(stated is not None)}
 
 
