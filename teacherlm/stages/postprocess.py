@@ -20,10 +20,9 @@ from teacherlm.records import Load
 from teacherlm.screening import BEST, Screen, Screened, Tally
 from teacherlm.stage import Input, Outcome, Stage, StageConfig
 from teacherlm.store.files import REJECTED, only_jsonl, read_jsonl, work_folder
-from teacherlm.store.joining import Counts
 from teacherlm.store.ledger import Ledger
 from teacherlm.store.manifest import require_finished
-from teacherlm.store.scratch import scratch_database
+from teacherlm.store.scratch import Counts, scratch_database
 from teacherlm.store.staging import staged
 from teacherlm.verify import AskingGate, build_gate
 

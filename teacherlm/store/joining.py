@@ -10,7 +10,7 @@ import orjson
 
 from teacherlm.errors import UserError
 from teacherlm.store.files import read_jsonl
-from teacherlm.store.scratch import number_of, scratch_database
+from teacherlm.store.scratch import Counts, number_of, scratch_database
 from teacherlm.store.sources import require
 
 Row = dict[str, Any]
@@ -105,23 +105,6 @@ def _left_over(database: sqlite3.Connection, number: int, paths: list[Path], fil
         found.append((row, f"{paths[number]}:{line}"))
         found += [_look_up(database, later, paths[later], files[later], key) for later in range(number + 1, len(paths))]
         yield Joined(tuple(r for r, _ in found), tuple(p for _, p in found))
-
-
-class Counts:
-    """How often a key came, on disk."""
-
-    def __init__(self, database: sqlite3.Connection, name: str) -> None:
-        self._database, self._name = database, name
-        database.execute(f"CREATE TABLE {name} (key INTEGER PRIMARY KEY, count INTEGER)")
-
-    def next(self, key: str) -> int:
-        """0 the first time, then 1, ..."""
-        place = number_of(key)
-        if self._database.execute(f"INSERT OR IGNORE INTO {self._name} VALUES (?, 1)", (place,)).rowcount == 1:
-            return 0
-        (count,) = self._database.execute(f"SELECT count FROM {self._name} WHERE key = ?", (place,)).fetchone()
-        self._database.execute(f"UPDATE {self._name} SET count = ? WHERE key = ?", (count + 1, place))
-        return int(count)
 
 
 @dataclass(frozen=True)

@@ -27,24 +27,36 @@ def number_of(key: str) -> int:
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") >> 1
 
 
+class Counts:
+    """How often a key came, on disk."""
+
+    def __init__(self, database: sqlite3.Connection, name: str) -> None:
+        self._database, self._name = database, name
+        database.execute(f"CREATE TABLE {name} (key INTEGER PRIMARY KEY, count INTEGER)")
+
+    def is_first(self, key: str) -> bool:
+        """Counts a key that never came; leaves any other as it is."""
+        return self._database.execute(f"INSERT OR IGNORE INTO {self._name} VALUES (?, 1)", (number_of(key),)).rowcount == 1
+
+    def next(self, key: str) -> int:
+        """0 the first time, then 1, ..."""
+        if self.is_first(key):
+            return 0
+        place = number_of(key)
+        (count,) = self._database.execute(f"SELECT count FROM {self._name} WHERE key = ?", (place,)).fetchone()
+        self._database.execute(f"UPDATE {self._name} SET count = ? WHERE key = ?", (count + 1, place))
+        return int(count)
+
+
 class Occurrences:
     """Makes names unique: the second `x` becomes `x-2`."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
-        self._database = database
-        database.execute("CREATE TABLE names (key INTEGER PRIMARY KEY, count INTEGER)")
+        self._counts = Counts(database, "names")
 
     def unique(self, name: str) -> str:
         """`name`, or `name-<n>` with the smallest n not given out yet."""
-        if self._claim(name):
-            return name
-        key = number_of(name)
-        (count,) = self._database.execute("SELECT count FROM names WHERE key = ?", (key,)).fetchone()
-        count += 1
-        while not self._claim(f"{name}-{count}"):
-            count += 1
-        self._database.execute("UPDATE names SET count = ? WHERE key = ?", (count, key))
-        return f"{name}-{count}"
-
-    def _claim(self, name: str) -> bool:
-        return self._database.execute("INSERT OR IGNORE INTO names VALUES (?, 1)", (number_of(name),)).rowcount == 1
+        given = name
+        while not self._counts.is_first(given):
+            given = f"{name}-{self._counts.next(name) + 1}"
+        return given
