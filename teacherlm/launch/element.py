@@ -3,10 +3,12 @@
 import os
 import time
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
-from teacherlm.errors import Stopped, UserError
+from teacherlm.errors import UserError
 from teacherlm.launch.job import FrozenJob, read_element
+from teacherlm.launch.local import failure_of
 from teacherlm.launch.perform import is_done, perform_frozen
 from teacherlm.launch.records import Failed, failed_path, find_failed, write_failed
 from teacherlm.log import say
@@ -71,10 +73,5 @@ def _is_done_at_second_sight(place: Path, fingerprint: str) -> bool:
 
 
 def _failed(job: FrozenJob, error: BaseException) -> Failed:
-    if isinstance(error, NotStarted):
-        return Failed(job.label, str(error), by_user=True, because_of=error.because_of)
-    if isinstance(error, Stopped):
-        return Failed(job.label, f"stopped: {error}", by_user=True, stopped=error.exit_code)
-    if isinstance(error, UserError):
-        return Failed(job.label, str(error), by_user=True)
-    return Failed(job.label, f"{type(error).__name__}: {error}", by_user=False)
+    because_of = error.because_of if isinstance(error, NotStarted) else ""
+    return Failed(job.label, **asdict(failure_of(error)), because_of=because_of)

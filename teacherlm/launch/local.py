@@ -42,6 +42,15 @@ class Failure:
     """The exit code of a job that ended early because it was asked to, and goes on with the next run; 0: it failed."""
 
 
+def failure_of(error: BaseException) -> Failure:
+    """What is said of a job that ended with it."""
+    if isinstance(error, Stopped):
+        return Failure(f"stopped: {error}", by_user=True, stopped=error.exit_code)
+    if isinstance(error, UserError):
+        return Failure(str(error), by_user=True)
+    return Failure(f"{type(error).__name__}: {error}", by_user=False)
+
+
 def run_jobs(jobs: list[Job], run_dir: Path, workers: int | None, plugins: tuple[str, ...], wishes: Wishes) -> dict[str, Failure]:
     """Do the jobs, each after those of the list it needs; the others go on when one fails.
 
@@ -227,15 +236,13 @@ def _work(file: Path, label: str, log: Path, apart: Apart | None = None) -> Fail
                 perform_apart(file, apart.processes, apart.cards)
             else:
                 perform_job(file)
-        except UserError as error:
-            return Failure(str(error), by_user=True)
-        except Stopped as error:
-            return Failure(f"stopped: {error}", by_user=True, stopped=error.exit_code)
+        except (UserError, Stopped) as error:
+            return failure_of(error)
         except Broken as error:
             return Failure(f"{error} (see {log})", by_user=False)
         except Exception as error:
             traceback.print_exc()
-            return Failure(f"{type(error).__name__}: {error} (traceback in {log})", by_user=False)
+            return Failure(f"{failure_of(error).message} (traceback in {log})", by_user=False)
         say(f"{time.monotonic() - started:.1f} s")
     return None
 
