@@ -20,6 +20,9 @@ from teacherlm.stage import RuntimeMark, Settings, Source, Stage, StageConfig
 from teacherlm.store.files import read_json, write_json
 from teacherlm.store.manifest import begun_fingerprint, read_manifest, require_finished
 
+FILES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".arrow", ".gz", ".yaml")
+"""Endings that no name on a hub has."""
+
 
 class Content(Protocol):
     """Names the content behind a path or hub id."""
@@ -132,14 +135,8 @@ def content_on_disk(source: str, kind: Literal["data", "model"]) -> str:
 
 
 def is_hub_id(source: str) -> bool:
-    """`name` or `owner/name`, as a model or dataset hub spells it, and nothing that looks like a file."""
-    return re.fullmatch(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", source) is not None and Path(source).suffix not in (
-        ".json",
-        ".jsonl",
-        ".csv",
-        ".parquet",
-        ".yaml",
-    )
+    """`name` or `owner/name`, as a model or dataset hub spells it, perhaps with `:config`, and nothing that looks like a file."""
+    return re.fullmatch(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(:[\w.-]+)?", source) is not None and Path(source).suffix not in FILES
 
 
 def sha256_of(path: Path) -> str:
