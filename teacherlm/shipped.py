@@ -5,6 +5,8 @@ from pathlib import Path
 from teacherlm.errors import UserError
 
 HERE = Path(__file__).parent
+TASKS = HERE / "evaluation" / "tasks"
+"""Our own lm-eval tasks."""
 
 
 def shipped_folder(name: str) -> Path:

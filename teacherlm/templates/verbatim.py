@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from teacherlm.catalog import ChosenSettings
-from teacherlm.prompts import PlainTemplate, Template, spec_of
+from teacherlm.prompts import LETTERS, PlainTemplate, Template, spec_of
 from teacherlm.records import Question
 from teacherlm.stage import Plugin
 
 
 class VerbatimSettings(ChosenSettings):
     name: Literal["verbatim"] = "verbatim"
+    delimiter: str = ""
+    """Stands between the question and its answer."""
 
 
 @dataclass(frozen=True)
@@ -23,14 +25,17 @@ class Verbatim(PlainTemplate):
         return question.question
 
     def answer(self, gold: str, choices: Sequence[str]) -> str:
-        return gold
+        """Of a question with choices the text of the right one."""
+        return self.statement + (choices[LETTERS.index(gold)] if choices else gold)
 
     def _tidy(self, text: str) -> str:
         return text
 
 
 def build(settings: VerbatimSettings) -> Template:
-    return Verbatim(spec_of(settings), opening="", closing="", statement="", letter=("", ""), stop="", leads={}, gap="", squeezed=False)
+    return Verbatim(
+        spec_of(settings), opening="", closing="", statement=settings.delimiter, letter=("", ""), stop="", leads={}, squeezed=False
+    )
 
 
 TEMPLATE = Plugin(VerbatimSettings, build)
