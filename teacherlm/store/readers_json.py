@@ -108,8 +108,6 @@ def _undecodable_in(path: Path, content: bytes, error: UnicodeDecodeError) -> Us
     line_start = content.rfind(b"\n", 0, error.start) + 1
     start, end = error.start - line_start, error.end - line_start
     inside = UnicodeDecodeError(error.encoding, content[line_start : error.end], start, end, error.reason)
-        error.encoding, content[line_start : error.end], error.start - line_start, error.end - line_start, error.reason
-    )
     line = content.count(b"\n", 0, error.start) + 1
     return undecodable(f"{path}:{line}", inside)
 

@@ -87,9 +87,8 @@ class Origin:
                 if str(file).removesuffix(GZIP) not in taken and file.is_file():
                     taken.add(str(file).removesuffix(GZIP))
                     found.setdefault(split, []).append(file)
-        return {
-            split: [self._table(file) for file in files] for split, files in _some(found or _pieces(path), path, list(patterns)).items()
-        }
+        there = _some(found or _pieces(path), path, list(patterns))
+        return {split: [self._table(file) for file in files] for split, files in there.items()}
 
     def _not_files(self, path: Path) -> dict[str, Table] | None:
         """The splits of a folder written by `save_to_disk` or of the hub; None for a folder of files."""
