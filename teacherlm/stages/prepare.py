@@ -83,6 +83,7 @@ def prepare(config: PrepareConfig) -> Outcome:
     if dropped.count:
         say(f"prepare: {dropped.count} rows were no questions; {config.output / DROPPED} says why.")
     facts = {"dataset": config.dataset.name, "template": spec or dataset.template, "split": chosen, "jsonl": f"{name}.jsonl"}
+    facts |= {"licence": dataset.licence} if dataset.licence else {}
     return Outcome(counts={"in": total + dropped.count, "out": total, "dropped": dropped.count, **counts}, facts=facts)
 
 
