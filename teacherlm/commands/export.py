@@ -1,4 +1,4 @@
-"""Write rows of ours as another system's file: finetune_cot (completions), prompt_completion (what a student is finetuned on)."""
+"""Write rows of ours as another system's file: trl, messages, alpaca, llama_factory, axolotl, openai, parquet, finetune_cot, ..."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,9 +7,21 @@ import typer
 
 
 def export(
-    what: Annotated[str, typer.Argument(help="finetune_cot (rows of `enhance`) or prompt_completion (examples of `postprocess`).")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="Of examples (`postprocess`): trl, messages, alpaca, llama_factory, axolotl, openai, parquet, prompt_completion; "
+            "of rationales (`enhance`): finetune_cot.",
+            metavar="FORMAT",
+        ),
+    ],
     source: Annotated[Path, typer.Argument(help="Folder or .jsonl to read.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write into; of prompt_completion also the .jsonl itself.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write into, or (but for finetune_cot) the file itself.")],
+    train_on: Annotated[
+        str | None,
+        typer.Option("--train-on", help="What is to be learned: text, cot_tail (default), cot_head, ...; the prompt comes off its front."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="llama_factory: its name in dataset_info.json; by default <source>_<train on>.")] = None,
     base_model: Annotated[str | None, typer.Option("--base-model", help="finetune_cot: the model that wrote the completions.")] = None,
     completion_key: Annotated[str | None, typer.Option("--completion-key", help="finetune_cot: how it was asked, e.g. zs_cot.")] = None,
     dataset_key: Annotated[str | None, typer.Option("--dataset-key", help="finetune_cot: the dataset, e.g. multiarith.")] = None,
@@ -30,6 +42,8 @@ def export(
     from teacherlm.log import say
 
     given = {
+        "train_on": train_on,
+        "name": name,
         "base_model": base_model,
         "completion_key": completion_key,
         "dataset_key": dataset_key,

@@ -9,11 +9,17 @@ from teacherlm.exports.files import read_rows
 from teacherlm.exports.finetune_cot import write_completions
 from teacherlm.exports.prompt_completion import STOP, write_prompt_completion
 from teacherlm.exports.rationales import completion_dataset
+from teacherlm.exports.training_files import TRAINING_FILES, write_parquet, write_training_file
 
 OPTIONS: Mapping[str, frozenset[str]] = {
     "finetune_cot": frozenset({"base_model", "completion_key", "dataset_key", "train_key", "epoch", "finetune_key", "template"}),
     "prompt_completion": frozenset({"finetune_key", "template", "model_type", "kind", "stop_phrase"}),
+    **dict.fromkeys(TRAINING_FILES, frozenset({"train_on"})),
+    "llama_factory": frozenset({"train_on", "name"}),
+    "parquet": frozenset(),
 }
+TRAIN_ON = "cot_tail"
+"""What `finetune` trains on, too, where it is not told."""
 PLATFORM = {"decoder": "openai"}
 """Folder of a finetune file where the model type does not name it."""
 
@@ -26,6 +32,10 @@ def export_rows(what: str, source: Path, output: Path, options: Mapping[str, Any
     for option in options:
         if option not in OPTIONS[name]:
             raise UserError(f"--{option.replace('_', '-')} does not belong to `export {name}`.")
+    if name == "parquet":
+        return write_parquet(source, output, overwrite)
+    if name in TRAINING_FILES:
+        return write_training_file(name, source, output, options.get("train_on", TRAIN_ON), options.get("name", ""), overwrite)
     return (_completions if name == "finetune_cot" else _finetune_file)(source, output, options, overwrite)
 
 

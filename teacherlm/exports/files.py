@@ -2,8 +2,9 @@
 
 import filecmp
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from teacherlm.errors import UserError
 from teacherlm.store.files import only_jsonl, writing
@@ -29,11 +30,18 @@ def read_rows(path: Path) -> Iterator[tuple[str, Row]]:
 
 def write_once(path: Path, parts: Iterable[bytes], overwrite: bool = False) -> None:
     """Raises: UserError when the file is there with other content; writing the same again is fine."""
+    with writing_once(path, overwrite) as file:
+        for part in parts:
+            file.write(part)
+
+
+@contextmanager
+def writing_once(path: Path, overwrite: bool = False) -> Iterator[BinaryIO]:
+    """As `write_once`, for what writes into a file itself."""
     beside = path.with_name(f".{path.name}.new")
     try:
         with writing(beside) as file:
-            for part in parts:
-                file.write(part)
+            yield file
         if path.exists() and not overwrite and not filecmp.cmp(beside, path, shallow=False):
             raise UserError(f"{path}: is there already with other content; name another output, or replace it with --overwrite.")
         beside.replace(path)
