@@ -80,7 +80,7 @@ def spelled(word: str) -> Mapping[str, Any]:
     if colon and name == "lm_eval":
         return {"name": name, "task": rest}
     stem = word.replace("-", "_")
-    return SPELLINGS.get(stem, {"name": word})
+    return SPELLINGS.get(stem, {"name": stem})
 
 
 DatasetChoice = Annotated[SerializeAsAny[ChosenSettings], BeforeValidator(chosen("datasets", spelled=spelled))]

@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Literal
 
 import orjson
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from teacherlm.catalog import TemplateChoice, find
 from teacherlm.dataset import BadRow, Dataset, DatasetChoice, Splits
 from teacherlm.errors import UserError, unknown
 from teacherlm.log import Progress, progress, say
+from teacherlm.mixing import as_dataset
 from teacherlm.prompts import KINDS, TEXT_COLUMN, TEXTS, letters, spec_of, teacher_text, template
 from teacherlm.records import ATTEMPT, OUR_COLUMNS, Question
-from teacherlm.stage import Outcome, Positional, Source, Stage, StageConfig
+from teacherlm.stage import Alias, Outcome, Positional, Source, Stage, StageConfig
 from teacherlm.store.scratch import Occurrences, scratch_database
 from teacherlm.store.sources import Origin
 from teacherlm.store.staging import staged
@@ -44,6 +45,12 @@ class PrepareConfig(StageConfig):
     """A file in teacherlm/datasets/ and its settings, e.g. creak, or {name: jsonl, columns: {question: q}}."""
     source: Annotated[str | None, Source("data")] = None
     """File or folder of the published data, a save_to_disk folder, or a hub name; by default the dataset's own hub name."""
+    mix: Annotated[
+        dict[str, Any], Alias("--instruction_datasets", "instruction_datasets"), Alias("--dataset_sizes", "dataset_sizes")
+    ] = {}
+    """Instead of one dataset several, and how much of each: {arc: all, mmlu: 10%, mine: {dataset: jsonl, source: x.jsonl, size: 1000}}."""
+    upsample: bool = False
+    """Where a source of the mix has fewer rows than asked for, take them several times."""
     split: str = ""
     """The split that is written as <NAME>.jsonl for the teacher; by default train, else the dataset's first."""
     name: str = Field(default="", pattern=r"^[^/\\]*$")
@@ -60,6 +67,16 @@ class PrepareConfig(StageConfig):
     """Add `explanation_tail` and `explanation_head`: the layouts with the source's own explanation as the rationale."""
     seed: int = 0
     """Decides what is drawn: generated questions, held-out rows."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _mix_is_a_dataset(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or not isinstance(values.get("mix"), dict) or not values["mix"]:
+            return values
+        if "dataset" in values:
+            raise UserError("dataset, mix: give one of the two.")
+        others = {name: value for name, value in values.items() if name not in ("mix", "upsample")}
+        return {**others, "dataset": as_dataset(values["mix"], bool(values.get("upsample", False)))}
 
 
 def prepare(config: PrepareConfig) -> Outcome:

@@ -60,12 +60,10 @@ def test_a_free_answer_stands_behind_the_tasks_own_delimiter(tmp_path: Path):
 
 
 def test_where_the_choices_are_different_prompts_the_right_one_is_learnt(tmp_path: Path):
-    folder = write_task(
-        tmp_path / "tasks", target='" as everybody knows."', more="doc_to_choice: \"{{['Snow is ' ~ o for o in options]}}\""
-    )
-    (path,) = folder.glob("*.yaml")
+    choices = "{{['Snow is ' + options[0], 'Snow is ' + options[1], 'Snow is ' + options[2]]}}"
+    folder = write_task(tmp_path / "tasks", target='" as everybody knows."', more=f'doc_to_choice: "{choices}"\ntarget_delimiter: ""')
+    path = folder / "colours.yaml"
     path.write_text(path.read_text().replace('doc_to_text: "What colour is {{thing}}?\\nAnswer:"', "doc_to_text: gold"))
-    path.write_text(path.read_text() + 'target_delimiter: ""\n')
     rows = prepared(tmp_path, {"name": "lm_eval", "task": "colours", "include_path": [str(folder)]})
     assert [row["text"] for row in rows[:2]] == ["Snow is white as everybody knows.", "Snow is green as everybody knows."]
 
