@@ -1,11 +1,11 @@
 """Completions of Fine-tune-CoT as rationales that `postprocess` takes, and the rows of `enhance` as such completions."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from teacherlm.answers import find_answer
 from teacherlm.answers.cleansing import PREFIXES, STATED_AS
+from teacherlm.choices import split_choices
 from teacherlm.errors import UserError
 from teacherlm.exports.finetune_cot import METADATA, REASONING, SAMPLE, CompletionDataset, Sample
 from teacherlm.prompts import KINDS, LETTERS, TEXT_COLUMN, teacher_text, template
@@ -16,7 +16,6 @@ Row = dict[str, Any]
 
 ASKING = "\nTherefore, the answer is"
 """Begins the second step of zero-shot-CoT."""
-CHOICES = re.compile(r"\s*Answer [Cc]hoices:\s*(?=\(A\))")
 ENDS = ("stop", "length")
 
 
@@ -96,25 +95,6 @@ def _rationale(sample: Sample, metadata: Mapping[str, Any]) -> Row:
         told, read, end = sample["completion"][: min(cuts, default=None)], sample.get("prompt") or "", sample.get("finish_reason")
     cot = str(told) if not told or str(told)[0].isspace() else f" {told}"
     return {"cot": cot, "all": f"{read}{cot}", **({"cot_finish": end} if end in ENDS else {})}
-
-
-def split_choices(question: str) -> tuple[str, list[str]]:
-    """`Which? Answer Choices: (A) one (B) two` -> ("Which?", ["one", "two"]); a question without choices comes back as it is."""
-    marked = list(CHOICES.finditer(question))
-    start = marked[-1].end() if marked else question.rfind("(A)")
-    if start < 0:
-        return question, []
-    texts, rest = [], question[start + len("(A)") :]
-    for letter in LETTERS[1:]:
-        text, marker, after = rest.partition(f"({letter})")
-        if not marker:
-            break
-        texts.append(text)
-        rest = after
-    choices = [text.strip().removesuffix(",").rstrip() for text in (*texts, rest)]
-    if len(choices) < 2 or not all(choices):
-        return question, []
-    return question[: marked[-1].start() if marked else start].strip(), choices
 
 
 def is_imported(row: Row) -> bool:

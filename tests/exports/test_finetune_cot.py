@@ -11,7 +11,6 @@ from teacherlm.errors import UserError
 from teacherlm.exports.exporting import export_rows
 from teacherlm.exports.finetune_cot import identifier, read_completions
 from teacherlm.exports.imports import import_file
-from teacherlm.exports.rationales import split_choices
 from teacherlm.stages.postprocess import PostprocessConfig, postprocess
 
 Row = dict[str, Any]
@@ -103,11 +102,9 @@ def test_choices_in_a_question_become_choices(tmp_path: Path) -> None:
     path = write(tmp_path / "any.json", {**content, "data": {"0": [one]}})
     import_file("finetune_cot", path, tmp_path / "x.jsonl")
     (row,) = lines(tmp_path / "x.jsonl")
-    assert (row["choices"], row["answer"], row["answer_rule"]) == (["09/22/2021", "09/09/2021", "9 (B)."], "B", "letter")
-    assert row["prompt"] == "Q: It was Sept. 1st. What is the date\ntoday? (A) 09/22/2021 (B) 09/09/2021 (C) 9 (B). A:"
+    assert (row["choices"], row["answer"], row["answer_rule"]) == (["09/22/2021", "09/09/2021", "9 (B)"], "B", "letter")
+    assert row["prompt"] == "Q: It was Sept. 1st. What is the date\ntoday? (A) 09/22/2021 (B) 09/09/2021 (C) 9 (B) A:"
     assert (row["question"], row["found"]) == (question, "C")
-    assert split_choices("Is (A) it?") == ("Is (A) it?", [])
-    assert split_choices("Which? (A) one (B) two") == ("Which?", ["one", "two"])
 
 
 def test_students_completions_are_cut_where_the_answer_is_stated(tmp_path: Path) -> None:
