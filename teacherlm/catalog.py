@@ -112,6 +112,11 @@ def chosen(room: str, default: str = "", spelled: Callable[[str], Mapping[str, A
     return choose
 
 
+def _template_spelled(word: str) -> Mapping[str, Any]:
+    """A name, or a Jinja file of one's own."""
+    return {"name": "jinja", "file": word} if word.endswith((".jinja", ".jinja2", ".j2")) else {"name": word}
+
+
 class ChosenSettings(Settings):
     """Settings of a file chosen by name; each such file declares its own subclass."""
 
@@ -120,7 +125,7 @@ class ChosenSettings(Settings):
 
 
 EngineChoice = Annotated[SerializeAsAny[ChosenSettings], BeforeValidator(chosen("engines", default="transformers"))]
-TemplateChoice = Annotated[SerializeAsAny[ChosenSettings], BeforeValidator(chosen("templates"))]
+TemplateChoice = Annotated[SerializeAsAny[ChosenSettings], BeforeValidator(chosen("templates", spelled=_template_spelled))]
 ObjectiveChoice = Annotated[SerializeAsAny[ChosenSettings], BeforeValidator(chosen("objectives", default="sft"))]
 WayChoice = Annotated[SerializeAsAny[ChosenSettings], BeforeValidator(chosen("ways", default="rationalise"))]
 GateChoice = Annotated[SerializeAsAny[ChosenSettings], BeforeValidator(chosen("gates"))]

@@ -1,18 +1,21 @@
 """What a student reads: a template (prompt, answer text, prefix of a letter, prefix of an objective) and the layouts made of it.
 
 The templates are in `templates/`. A row's column `template` holds the spec of its own: the name, and behind it the settings
-that are not default (`ft_cot_token{"stop":"END"}`), so that nobody downstream needs anything but the row.
+that are not default (`ft_cot_token{"stop":"END"}`), so that nobody downstream needs anything but the row. The text of a file that
+a template is made of stands in the spec too.
 """
 
+import hashlib
 import re
 import string
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Protocol
 
 import orjson
 
+from teacherlm.answers import find_answer
 from teacherlm.catalog import ChosenSettings, find
 from teacherlm.errors import UserError
 from teacherlm.parsing import parse_config
@@ -42,6 +45,16 @@ def clean(text: str) -> str:
     return (re.sub(" {2,}", " ", text) if "  " in text else text).strip()
 
 
+@dataclass(frozen=True)
+class Chat:
+    """How prompt and completion become turns of the student's own chat template."""
+
+    system: str = ""
+    """What the system says first; "" for nothing."""
+    text: str = ""
+    """A chat template (Jinja) in the place of the one that the student's tokenizer brings; "" keeps that."""
+
+
 class Template(Protocol):
     """How a question is put and its answer stated; everything a student learns or is asked begins with the prompt."""
 
@@ -58,6 +71,26 @@ class Template(Protocol):
     @property
     def letter_prefix(self) -> str:
         """` The answer is (`: after it a student's next token is a letter."""
+        ...
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """Where a student's text ends, if it goes on behind its answer: ` END`, or the next question."""
+        ...
+
+    @property
+    def answer_prefixes(self) -> tuple[str, ...]:
+        """What stands before an answer in a student's text where "The answer is" does not: `-->`; "" where the text begins with it."""
+        ...
+
+    @property
+    def taught(self) -> bool:
+        """False for a template that only asks; no student is trained on its rows."""
+        ...
+
+    @property
+    def chat(self) -> Chat | None:
+        """How the student's own chat template puts prompt and completion; None where a completion goes on from its prompt."""
         ...
 
     def prompt(self, question: Question) -> str:
@@ -112,6 +145,9 @@ class PlainTemplate:
     """Choices stand behind `Answer choices:`, with commas, as in the datasets of Fine-tune-CoT."""
     squeezed: bool = True
     """Runs of spaces become one."""
+    answer_prefixes: tuple[str, ...] = ()
+    taught: bool = True
+    chat: Chat | None = None
 
     def prompt(self, question: Question) -> str:
         """`Q: Is it so? (A) True (B) False A:`; a question that brings its own `Q: ` gets no second one."""
@@ -135,6 +171,12 @@ class PlainTemplate:
     @property
     def letter_prefix(self) -> str:
         return f"{self.statement}{self.letter[0]}"
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """Where the next question begins."""
+        opening = self.opening.strip()
+        return (f"\n{opening}", f" {opening}") if opening else ()
 
     def lead(self, kind: str) -> str:
         return self.leads.get(kind, "")
@@ -170,7 +212,7 @@ def spec_of(settings: ChosenSettings) -> str:
     return settings.name + (orjson.dumps(own, option=orjson.OPT_SORT_KEYS).decode() if own else "")
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=4096)
 def template(spec: str) -> Template:
     """Raises: UserError for an unknown name, or settings that the template does not have."""
     name, brace, rest = spec.partition("{")
@@ -181,6 +223,40 @@ def template(spec: str) -> Template:
     plugin = find("templates", name)
     built: Template = plugin.build(parse_config(plugin.settings, {**own, "name": name}))
     return built
+
+
+SHORT = 60
+"""Longest spec that is shown as it is."""
+ANY = "{*}"
+"""Behind a template's name: rows with different settings of it."""
+
+
+def short_name(spec: str) -> str:
+    """The spec for people: one that holds a whole file is named by its content, `jinja 1a2b3c4d`."""
+    if len(spec) <= SHORT:
+        return spec
+    return f"{spec.partition('{')[0]} {hashlib.blake2b(spec.encode(), digest_size=4).hexdigest()}"
+
+
+def gathered(specs: Iterable[str]) -> tuple[str, ...]:
+    """The templates of many rows: those of one name that differ in their settings alone (each row draws its own) become `name{*}`."""
+    by_name: dict[str, set[str]] = {}
+    for spec in specs:
+        by_name.setdefault(spec.partition("{")[0], set()).add(spec)
+    return tuple(sorted(found.pop() if len(found) == 1 else f"{name}{ANY}" for name, found in by_name.items()))
+
+
+def covers(taught: Iterable[str], asked: Iterable[str]) -> bool:
+    """Whether a student that was taught by these templates knows all that it is asked by."""
+    known = set(taught)
+    return all(spec in known or spec.partition("{")[0] + ANY in known for spec in asked)
+
+
+def said_answer(text: str, spec: str, rule: str, choices: Sequence[str] = ()) -> str | None:
+    """The normalised answer in what a student wrote behind a prompt of this template; None where it states none."""
+    chosen = template(spec)
+    ends = [place for stop in chosen.stops if (place := text.find(stop)) >= 0]
+    return find_answer(text[: min(ends, default=None)], rule, prefix=chosen.answer_prefixes, choices=choices)
 
 
 def letters(choices: Sized) -> str:

@@ -32,7 +32,10 @@ class Candidates:
 
 
 def find_candidates(text: str, rule: str | AnswerRule, prefix: str | Sequence[str] = (), choices: Sequence[str] = ()) -> Candidates:
-    """`prefix` is what must stand before an answer (several: the first one in the text counts); `choices` are the question's."""
+    """`prefix` is what must stand before an answer (several: the first one in the text counts); `choices` are the question's.
+
+    An empty one among several: where none of the others is there, the text begins with its answer.
+    """
     chosen = as_rule(rule)
     prefixes = (prefix,) if isinstance(prefix, str) and prefix else tuple(prefix)
     behind = _behind(text, prefixes)
@@ -71,6 +74,8 @@ def as_rule(given: str | AnswerRule) -> AnswerRule:
 
 
 def _behind(text: str, prefixes: Sequence[str]) -> str | None:
-    """What follows the prefix that comes first; None where none is there."""
-    found = min(((text.index(prefix), prefix) for prefix in prefixes if prefix in text), default=None)
-    return None if found is None else text[found[0] + len(found[1]) :]
+    """What follows the prefix that comes first; None where none is there. An empty one is everywhere, and counts after all others."""
+    found = min(((text.index(prefix), prefix) for prefix in prefixes if prefix and prefix in text), default=None)
+    if found is None:
+        return text if "" in prefixes else None
+    return text[found[0] + len(found[1]) :]
