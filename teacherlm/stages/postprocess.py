@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any, BinaryIO, Literal
 
 import orjson
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from teacherlm import interrupt
 from teacherlm.catalog import ChosenSettings, GateChoice, chosen, find
@@ -18,21 +18,32 @@ from teacherlm.log import Progress, progress, say
 from teacherlm.prompts import KINDS
 from teacherlm.records import Load
 from teacherlm.screening import BEST, Screen, Screened, Tally
-from teacherlm.stage import Input, Outcome, Stage, StageConfig
+from teacherlm.stage import Input, Outcome, Settings, Stage, StageConfig
 from teacherlm.store.files import REJECTED, only_jsonl, read_jsonl, work_folder
 from teacherlm.store.ledger import Ledger
-from teacherlm.store.manifest import require_finished
+from teacherlm.store.manifest import Manifest, require_finished
 from teacherlm.store.scratch import Counts, scratch_database
 from teacherlm.store.staging import staged
-from teacherlm.verify import AskingGate, build_gate
+from teacherlm.verify import AskingGate, Gate, build_gate
 
 LEDGER = "ledger"
+EXPORTS = "exports"
 
 Row = dict[str, Any]
 
 
 def _agreement() -> list[ChosenSettings]:
     return [chosen("gates")("agreement")]
+
+
+class ExportSettings(Settings):
+    format: Literal["trl", "messages", "alpaca", "llama_factory", "axolotl", "openai", "parquet"]
+    train_on: str = "cot_tail"
+    """The column that is to be learned; parquet has them all."""
+
+
+def _export(value: Any) -> Any:
+    return {"format": value.replace("-", "_")} if isinstance(value, str) else value
 
 
 class PostprocessConfig(StageConfig):
@@ -45,6 +56,9 @@ class PostprocessConfig(StageConfig):
     """Gates that only count."""
     best: Annotated[int | None, Field(ge=1)] = None
     """Most rationales to keep of a question; the first ones that pass."""
+    exports: list[Annotated[ExportSettings, BeforeValidator(_export)]] = []
+    """Files for other trainers, written into `exports/`: trl, {format: openai, train_on: cot_head}. What is there already is
+    exported without redoing anything by `teacherlm export`."""
 
     @field_validator("measure")
     @classmethod
@@ -73,13 +87,20 @@ def postprocess(config: PostprocessConfig) -> Outcome:
             ledger = opened.enter_context(Ledger(work_folder(config.output) / LEDGER))
             screen.inquiries = {gate.name: _inquiry(gate, ledger) for gate in screen.asking}
             _ask(screen, layout)
-        _write(config, layout, screen, tally)
-    kept = tally.rows - tally.dropped
+        with staged(config.output) as part:
+            _write(part, config, layout, screen, tally)
+            outcome = _outcome(tally, layout, gates)
+            _write_exports(part, config)
+            _write_card(part, config, outcome)
     for line in screen.failures.said():
         say(f"postprocess: warning: {line}")
-    say(f"postprocess: kept {kept} of {tally.rows} rows ({tally.said()}).")
+    say(f"postprocess: kept {outcome.counts['out']} of {tally.rows} rows ({tally.said()}).")
+    return outcome
+
+
+def _outcome(tally: Tally, layout: Layout, gates: Sequence[Gate]) -> Outcome:
     facts = {"funnel": tally.funnel(gates), "kinds": layout.kinds, "rejected": dict(tally.reasons)}
-    return Outcome(counts={"in": tally.rows, "out": kept, "dropped": tally.dropped}, facts=facts)
+    return Outcome(counts={"in": tally.rows, "out": tally.rows - tally.dropped, "dropped": tally.dropped}, facts=facts)
 
 
 def _inquiry(gate: AskingGate, ledger: Ledger) -> Inquiry:
@@ -94,21 +115,50 @@ def _ask(screen: Screen, layout: Layout) -> None:
             raise Stopped(f"postprocess was ended by {reason}; the same command goes on from there.", interrupt.exit_code(reason))
 
 
-def _write(config: PostprocessConfig, layout: Layout, screen: Screen, tally: Tally) -> None:
+def _write(part: Path, config: PostprocessConfig, layout: Layout, screen: Screen, tally: Tally) -> None:
     from teacherlm.store.hf import write_dataset
 
     origin = str(layout.groups[0][0].path)
-    with staged(config.output) as part, progress("postprocess", None, "rows") as bar:
+    with progress("postprocess", None, "rows") as bar:
         with (part / REJECTED).open("wb") as rejected, scratch_database() as database:
             limited = _limit(Counts(database, "kept"), config.best)
             examples = _kept(layout, screen, limited, tally, rejected, bar)
             first = next(examples, None)
             if first is None:
                 raise UserError(f"{origin}: none of {tally.rows} rows is left ({tally.said()}).")
+            _check_exports(config, first)
             columns = layout.columns([gate.column for gate in screen.gates], _others(first))
             write_dataset(part, chain([first], examples), last=columns, origin=origin)
         if not tally.dropped:
             (part / REJECTED).unlink()
+
+
+def _check_exports(config: PostprocessConfig, example: Row) -> None:
+    """Raises: UserError for a column that no example has, before the examples are written."""
+    texts = [name for name, value in example.items() if isinstance(value, str) and value.startswith(example["prompt"]) and name != "prompt"]
+    for number, export in enumerate(config.exports):
+        if export.format != "parquet" and export.train_on not in example:
+            raise UserError(f"exports.{number}.train_on: there is no column '{export.train_on}'; there are: {', '.join(texts)}.")
+
+
+def _write_exports(part: Path, config: PostprocessConfig) -> None:
+    from teacherlm.exports.training_files import write_parquet, write_training_file
+
+    for export in config.exports:
+        folder = part / EXPORTS / export.format
+        if export.format == "parquet":
+            write_parquet(part, folder)
+        else:
+            write_training_file(export.format, part, folder, export.train_on, f"{config.output.name}_{export.train_on}")
+
+
+def _write_card(part: Path, config: PostprocessConfig, outcome: Outcome) -> None:
+    """The manifest, which says the same and more, is written when everything else lies in its place."""
+    from teacherlm.reporting.dataset_card import write_dataset_card
+
+    inputs = {str(path): "" for path in config.input}
+    own = Manifest("postprocess", STAGE.version, "", config.model_dump(mode="json"), inputs, counts=outcome.counts, facts=outcome.facts)
+    write_dataset_card(part, own)
 
 
 def _others(example: Row) -> list[str]:
