@@ -38,7 +38,7 @@ def by_split(origin: Origin, column: str) -> dict[str, Table] | None:
     if path is None or not any(_has_rows(value, column) for _, value in _members(path, origin.encoding)):
         return None
     document: Mapping[str, Any] = read_document(path, origin.encoding)
-    found = {name: rows for name, rows in document.items() if isinstance(rows, list) and rows}
+    found = {name: rows for name, rows in document.items() if isinstance(rows, list) and any(isinstance(row, dict) for row in rows)}
     return {SPLITS.get(name, name): _list_table(path, name, rows) for name, rows in found.items()}
 
 

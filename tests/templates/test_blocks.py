@@ -7,6 +7,7 @@ from reading import prepared, put
 
 from teacherlm.prompts import KINDS, said_answer, template
 from teacherlm.records import Question
+from teacherlm.templates.blocks import Blocks
 
 LETTER = 'blocks{"answer":"letter"}'
 FISH = Question("Where do fish live?", "B", ("in trees", "in water"), answer_rule="letter")
@@ -140,12 +141,10 @@ def test_the_answer_of_a_gsm8k_solution_is_behind_its_four_signs():
 
 def test_shots_stand_three_empty_lines_apart_and_what_is_written_ends_there():
     one = template("blocks")
-    text = one.few_shot(["### QUESTION:\n1?\n\n### ANSWER:\n1", "### QUESTION:\n2?\n\n### ANSWER:\n2"], "### QUESTION:\n3?\n\n### ANSWER:\n")  # type: ignore[attr-defined]
-    assert text.split("\n\n\n\n") == [
-        "### QUESTION:\n1?\n\n### ANSWER:\n1",
-        "### QUESTION:\n2?\n\n### ANSWER:\n2",
-        "### QUESTION:\n3?\n\n### ANSWER:\n",
-    ]
+    assert isinstance(one, Blocks)
+    shots = ["### QUESTION:\n1?\n\n### ANSWER:\n1", "### QUESTION:\n2?\n\n### ANSWER:\n2"]
+    asked = "### QUESTION:\n3?\n\n### ANSWER:\n"
+    assert one.few_shot(shots, asked).split("\n\n\n\n") == [*shots, asked]
     assert one.stops == ("\n\n\n\n",)
 
 
