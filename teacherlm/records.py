@@ -60,6 +60,12 @@ class Question:
     """Which part of a mix it comes from."""
 
 
+def content_id(question: Question) -> str:
+    """16 hex digits for a row without an id of its own."""
+    words = (question.question, *question.choices, question.answer)
+    return hashlib.blake2b("\0".join(words).encode(), digest_size=8).hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """Temperature 0 is greedy; `top_k` 0 and `top_p` 1 switch those off. Text ends before the first of `stop`."""
