@@ -97,7 +97,9 @@ def licence_fields(stated: Iterable[str]) -> dict[str, Any]:
 def history(paths: Sequence[Path]) -> list[Manifest]:
     """The jobs behind some outputs, in the order they were done; of the same second, what is farther away first."""
     found = {str(place): manifest for path in paths for place, manifest in lineage(path)}
-    return sorted([*found.values()][::-1], key=lambda manifest: manifest.started)
+    nearest_first = list(found.values())
+    nearest_first.reverse()
+    return sorted(nearest_first, key=lambda manifest: manifest.started)
 
 
 def command_of(manifest: Manifest) -> str:
