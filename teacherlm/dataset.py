@@ -16,11 +16,13 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class BadRow:
-    """A row that is no question; `prepare` fails with its reason, or drops it."""
+    """A row that gives no question; `prepare` fails with its reason, or drops it."""
 
     where: str
     reason: str
     row: Row = field(default_factory=dict)
+    on_purpose: bool = False
+    """It is left out because that was asked for; no reason to fail."""
 
 
 Splits = Mapping[str, Iterable[Question | BadRow]]

@@ -9,11 +9,17 @@ import hashlib
 import re
 from array import array
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import takewhile
 from typing import Any
+
+from teacherlm.errors import UserError
+from teacherlm.store.sources import Table, open_source
+
+COLUMNS = ("prompt", "question")
+"""Where a row of an evaluation split has its question; the first that is there."""
 
 Texts = Callable[[], Iterable[str]]
 """May be called again: the texts are read twice."""
@@ -66,6 +72,22 @@ class OverlapIndex:
                 return True
         return False
 
+    def sequences_in(self, text: str) -> set[int]:
+        """Those of the index that stand in the text."""
+        import numpy as np
+
+        words = words_of(text)
+        found: set[int] = set()
+        for length, known in self.by_length.items():
+            digests = _digests(words, length)
+            found.update(digests[np.isin(digests, known)].tolist())
+        return found
+
+    def is_among(self, words: Sequence[str], numbers: set[int]) -> bool:
+        """Whether one of these sequences is the indexed question's with these own words."""
+        length = min(max(self.by_length, default=0), len(words))
+        return length in self.by_length and not numbers.isdisjoint(_digests(words, length).tolist())
+
     @property
     def sequences(self) -> int:
         return sum(len(known) for known in self.by_length.values())
@@ -82,9 +104,7 @@ def build_index(sources: Iterable[Texts], n: int, shortest: int, common: int) ->
     found: dict[int, array[int]] = defaultdict(lambda: array("Q"))
     count = 0
     for texts in sources:
-        opening, ending = _frame(map(words_of, texts()))
-        for words in map(words_of, texts()):
-            own = words[opening : len(words) - ending]
+        for own in own_words(texts):
             count += 1
             if len(own) >= shortest:
                 length = min(n, len(own))
@@ -97,6 +117,13 @@ def _rare(numbers: "array[int]", common: int) -> Any:
 
     values, counts = np.unique(np.frombuffer(numbers, dtype=np.uint64), return_counts=True)
     return values[counts <= common]
+
+
+def own_words(texts: Texts) -> Iterator[list[str]]:
+    """The words of each text without those that all of them begin or end with. Reads the texts twice."""
+    opening, ending = _frame(map(words_of, texts()))
+    for words in map(words_of, texts()):
+        yield words[opening : len(words) - ending]
 
 
 def _frame(texts: Iterator[list[str]]) -> tuple[int, int]:
@@ -115,3 +142,31 @@ def _shared(one: list[str], other: list[str]) -> list[str]:
     if one == other[: len(one)]:
         return one
     return [word for word, _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))]
+
+
+def evaluation_tables(source: str, splits: Sequence[str]) -> Iterator[Table]:
+    """The tables of a folder or file that hold evaluation questions: the splits named, by default all but train.
+
+    Raises: UserError where there are none.
+    """
+    tables = open_source(source)
+    if len(tables) == 1 and not splits and source.endswith((".jsonl", ".json")):
+        yield from tables.values()
+        return
+    chosen = [name for name in tables if (name in splits if splits else name != "train")]
+    if not chosen:
+        wanted = f"none of the splits {', '.join(splits)}" if splits else "no split but train, which is what is being checked"
+        raise UserError(f"{source}: holds {wanted} (found: {', '.join(tables)}).")
+    yield from (tables[name] for name in chosen)
+
+
+def question_texts(table: Table) -> Texts:
+    """The questions of its rows. Raises: UserError, while they are read, for a row without one."""
+    return lambda: (_question(row, where) for where, row in table.rows())
+
+
+def _question(row: Mapping[str, Any], where: str) -> str:
+    for column in COLUMNS:
+        if isinstance(row.get(column), str):
+            return str(row[column])
+    raise UserError(f"{where}: there is no question (column {' or '.join(COLUMNS)}; found: {', '.join(row)}).")

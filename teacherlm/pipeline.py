@@ -110,7 +110,32 @@ def steps_of(pipeline: Pipeline, where: str) -> list[Step]:
             written.append(step.name)
     if not found:
         raise UserError(f"{where}: steps: is empty.")
-    return found
+    return [_decontaminated(step, found) for step in found]
+
+
+def _decontaminated(step: Step, steps: list[Step]) -> Step:
+    """`decontaminate: pipeline` spelled out: everything that the file's `evaluate` steps measure."""
+    if step.settings.get("decontaminate") != "pipeline":
+        return step
+    measured = [one for other in steps if other.stage == "evaluate" for one in _measured_by(other, step)]
+    distinct = [one for i, one in enumerate(measured) if one not in measured[:i]]
+    return replace(step, settings={**step.settings, "decontaminate": distinct})
+
+
+def _measured_by(evaluate: Step, prepare: Step) -> Iterator[dict[str, Any]]:
+    """The questions of the step's tasks; of data that `prepare` itself writes the split that is measured."""
+    tasks, data = evaluate.settings.get("tasks", []), evaluate.settings.get("data")
+    split = evaluate.settings.get("split")
+    for task in tasks if isinstance(tasks, list) else [tasks]:
+        own = data.get(task) if isinstance(data, Mapping) else data
+        if isinstance(own, str) and own.startswith("$") and parse_reference(own)[0] == prepare.name:
+            yield {"split": split or "test"}
+        elif isinstance(own, str) and own.startswith("$"):
+            yield {"data": own, **({"split": split} if split else {})}
+        else:
+            include = evaluate.settings.get("include_path")
+            told = {"data": own, "split": split if own else None, "include_path": [include] if isinstance(include, str) else include}
+            yield {"task": task, **{key: value for key, value in told.items() if value is not None}}
 
 
 def _unrolled(rounds: Rounds, group: list[Step], outside: list[str], place: str) -> Iterator[Step]:

@@ -1,21 +1,17 @@
 """Does the question or its rationale share a run of words with an evaluation split? Then the evaluation would measure memory."""
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from teacherlm.catalog import ChosenSettings
 from teacherlm.errors import UserError
 from teacherlm.log import say
-from teacherlm.overlap import OverlapIndex, Texts, build_index
+from teacherlm.overlap import OverlapIndex, build_index, evaluation_tables, question_texts
 from teacherlm.stage import Input, Plugin
-from teacherlm.store.sources import Table, open_source
 from teacherlm.verify import JudgingGate, Rationale
 
 VERDICTS = ("question", "rationale", "clean")
-COLUMNS = ("prompt", "question")
-"""Where a row of an evaluation split has its question; the first that is there."""
 
 
 class OverlapSettings(ChosenSettings):
@@ -44,33 +40,10 @@ class OverlapSettings(ChosenSettings):
 
 def read_index(settings: OverlapSettings) -> OverlapIndex:
     """Raises: UserError for a source without an evaluation split, and for a row without a question."""
-    tables = [table for path in settings.against for table in _evaluation_tables(str(path), settings.splits)]
-    index = build_index(map(_texts, tables), settings.n, settings.shortest, settings.common)
+    tables = [table for path in settings.against for table in evaluation_tables(str(path), settings.splits)]
+    index = build_index(map(question_texts, tables), settings.n, settings.shortest, settings.common)
     say(f"overlap: {index.sequences} sequences of {index.texts} evaluation questions ({', '.join(table.place for table in tables)}).")
     return index
-
-
-def _evaluation_tables(source: str, splits: list[str]) -> Iterator[Table]:
-    tables = open_source(source)
-    if len(tables) == 1 and not splits and source.endswith((".jsonl", ".json")):
-        yield from tables.values()
-        return
-    chosen = [name for name in tables if (name in splits if splits else name != "train")]
-    if not chosen:
-        wanted = f"none of the splits {', '.join(splits)}" if splits else "no split but train, which is what is being checked"
-        raise UserError(f"{source}: holds {wanted} (found: {', '.join(tables)}).")
-    yield from (tables[name] for name in chosen)
-
-
-def _texts(table: Table) -> Texts:
-    return lambda: (_question(row, where) for where, row in table.rows())
-
-
-def _question(row: Mapping[str, Any], where: str) -> str:
-    for column in COLUMNS:
-        if isinstance(row.get(column), str):
-            return str(row[column])
-    raise UserError(f"{where}: there is no question (column {' or '.join(COLUMNS)}; found: {', '.join(row)}).")
 
 
 def build(settings: OverlapSettings) -> JudgingGate:
