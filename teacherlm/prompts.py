@@ -150,10 +150,16 @@ class PlainTemplate:
     chat: Chat | None = None
 
     def prompt(self, question: Question) -> str:
-        """`Q: Is it so? (A) True (B) False A:`; a question that brings its own `Q: ` gets no second one."""
-        own = re.escape(self.opening.strip())
-        body = re.sub(rf"^(?:{own}\s*)+", "", question.question.strip()) if own else question.question.strip()
-        return self._tidy(f"{self.opening}{body}{self._options(question.choices)}{self.closing}")
+        """`Q: Is it so? (A) True (B) False A:`; a question that brings its own `Q: ` gets no second one.
+
+        What is said to all questions of a task, and stands before this one on its line, stands before the `Q: `.
+        """
+        own, body = self.opening.strip(), question.question.strip()
+        said = f"{question.definition} " if question.definition and body.startswith(f"{question.definition} ") else ""
+        body = body.removeprefix(said)
+        if own and body.startswith(own):
+            body = re.sub(rf"^(?:{re.escape(own)}\s*)+", "", body)
+        return self._tidy(f"{said}{self.opening}{body}{self._options(question.choices)}{self.closing}")
 
     def _options(self, choices: Sequence[str]) -> str:
         options = [f"({letter}) {choice.strip()}" for letter, choice in zip(letters(choices), choices, strict=True)]

@@ -92,8 +92,9 @@ def _question(row: dict[str, Any], subject: str, settings: MmluSettings, where: 
     subject = as_text(row.get("subject")) or subject
     text, choices = as_text(require(row, "question", where)), _choices(row, where)
     letter = _letter(row, choices, where)
+    intro = introduction(subject, where) if settings.intro else ""
     return Question(
-        question=_sentence(text),
+        question=f"{intro} {_sentence(text)}".strip(),
         answer=letter,
         choices=tuple(map(_one_line, choices)),
         answer_rule="letter",
@@ -101,7 +102,7 @@ def _question(row: dict[str, Any], subject: str, settings: MmluSettings, where: 
         where=where,
         blocks=(("QUESTION", text), ("CHOICES", listed(range(len(choices)), choices))),
         response=(("ANSWER", choices[LETTERS.index(letter)]),),
-        definition=introduction(subject, where) if settings.intro else "",
+        definition=intro,
     )
 
 
