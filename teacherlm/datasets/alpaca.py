@@ -9,6 +9,7 @@ Published as alpaca_data.json, one JSON list, and as seed_tasks.jsonl: tasks tha
      "instances": [{"input": "10X + 5 = 10", "output": "10X = 5\\nX = 0.5"}], "is_classification": false}
 
 Many inputs only say that there is none (`<noinput>`, `N/A`) and count as none; one that was never filled in (`<image attached>`) stays.
+An empty output is no answer; a few outputs are such signs too (`<nooutput>`) and stay as published.
 """
 
 import re
@@ -23,7 +24,10 @@ from teacherlm.records import Question
 from teacherlm.store.readers_text import Found
 from teacherlm.store.sources import Origin, Table, require
 
-FILES = {"alpaca_data.json": "train", "alpaca_5000.json": "train", "seed_tasks.jsonl": "seed_tasks"}
+FILES = {
+    **dict.fromkeys(("alpaca_data.json", "alpaca_data_cleaned.json", "alpaca_gpt4_data.json", "alpaca_5000.json"), "train"),
+    "seed_tasks.jsonl": "seed_tasks",
+}
 SIGNS = " \t\r\n<>()[]{}\\\"'`.*_-:"
 """Around what says that there is no input."""
 NO_INPUT = re.compile(

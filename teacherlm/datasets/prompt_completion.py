@@ -3,7 +3,9 @@
     {"train": [{"prompt": "1 9", "completion": "2 0"}], "eval": [{"prompt": "3 4", "completion": "3 5", "difficulty": 1}]}
     {"prompt": "1 9", "completion": "2 0"}
 
-`eval` becomes the split `validation`. Every other key is kept. A prompt may stand there more than once. Licence: that of your data.
+`eval` becomes the split `validation`. Every other key is kept, a prompt may stand there more than once. Nothing is put between the two:
+where the data itself has no blank there, `1 9` and `2 0` become `1 92 0`, and `--template '{name: verbatim, delimiter: "\\n"}'` is meant.
+Licence: that of your data.
 """
 
 from collections.abc import Mapping

@@ -37,6 +37,13 @@ def test_the_counting_toy_is_prepared_byte_for_byte_with_every_key_kept(toy: Pat
     assert {row["template"] for row in out["train"]} == {"verbatim"}
 
 
+def test_a_delimiter_can_stand_between_a_prompt_and_a_completion_that_would_run_into_each_other(toy: Path, tmp_path: Path):
+    dataset = {"name": "prompt_completion", "data_name": "count"}
+    template = {"name": "verbatim", "delimiter": "\n"}
+    rows = prepared(tmp_path / "out", dataset=dataset, source=str(toy), template=template)["train"]
+    assert all(row["text"] == f"{row['prompt']}\n{row['completion']}" for row in rows)
+
+
 def test_a_prompt_may_be_there_twice(tmp_path: Path):
     twice = [{"prompt": "1 9", "completion": "2 0"}] * 2
     rows = prepared(tmp_path / "out", dataset="prompt_completion", source=str(write(tmp_path / "x.json", {"train": twice})))["train"]
