@@ -55,7 +55,12 @@ def prompt(question: Question) -> str:
     return template("teacherlm").prompt(question)
 
 
-def prepared(output: Path, dataset: str, source: Path, **values: Any) -> list[Row]:
+def prepared(output: Path, dataset: str | Row, source: Path, **values: Any) -> list[Row]:
     """The rows of the .jsonl that `prepare` writes."""
     done = prepare(PrepareConfig.model_validate({"dataset": dataset, "source": str(source), "output": output, **values}))
-    return [json.loads(line) for line in (output / str(done.facts["jsonl"])).read_text(encoding="utf-8").splitlines()]
+    return lines(output / str(done.facts["jsonl"]))
+
+
+def lines(path: Path) -> list[Row]:
+    """Not by splitlines: texts hold other characters that it takes for line ends."""
+    return [json.loads(line) for line in path.read_bytes().splitlines()]

@@ -21,8 +21,8 @@ def stem_and_choices(row: Mapping[str, Any], where: str) -> tuple[str, Options]:
     """Of a nested `question`, {"stem", "choices": [{"label", "text"}, ...]}, or of the hub's flat columns `question` and `choices`."""
     asked = require(row, "question", where)
     nested = asked if isinstance(asked, Mapping) else {"stem": asked, "choices": require(row, "choices", where)}
-    options = in_one_column(require(nested, "choices", where), f"{where}: column 'choices'")
-    if not options:
+    options = in_one_column(require(nested, "choices", where), where)
+    if not options.texts:
         raise UserError(f"{where}: the question has no choices.")
     return as_text(require(nested, "stem", where)), options
 

@@ -1,10 +1,9 @@
 import csv
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from dataset_files import checked, prepared, prompt, read, rows_of, write_text
+from dataset_files import checked, lines, prepared, prompt, read, rows_of, write_text
 
 from teacherlm.dataset import BadRow
 from teacherlm.errors import UserError
@@ -59,8 +58,8 @@ def test_every_row_has_the_letter_of_its_answer(questions: list[Question], publi
 
 @pytest.mark.real
 def test_letters_agree_with_the_key_of_commonsense_qa(questions: list[Question], test_data: Path):
-    lines = (test_data / "data" / "commonsenseqa" / "train_rand_split.jsonl").read_text(encoding="utf-8").splitlines()
-    keys = {row["id"]: row["answerKey"] for row in map(json.loads, lines)}
+    published = lines(test_data / "data" / "commonsenseqa" / "train_rand_split.jsonl")
+    keys = {row["id"]: row["answerKey"] for row in published}
     shared = [question for question in questions if question.source_id in keys]
     assert len(shared) == 966
     assert all(question.answer == keys[question.source_id] for question in shared)
@@ -105,7 +104,7 @@ def test_the_word_true_stays_a_text_and_characters_stay_what_they_are(questions:
 
 @pytest.mark.real
 def test_prepared_rows_carry_question_choices_and_explanation(folder: Path, key: str, tmp_path: Path):
-    rows = prepared(tmp_path / "out", "ecqa", folder, dataset={"name": "ecqa", "answer_key": key}, explanations=True)
+    rows = prepared(tmp_path / "out", {"name": "ecqa", "answer_key": key}, folder, explanations=True)
     assert len(rows) == 1090
     assert rows[0]["text"] == (
         "Q: What does someone typically feel when applying for a job? (A) horror (B) anxiety and fear (C) rejection "

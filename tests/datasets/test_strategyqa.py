@@ -44,7 +44,7 @@ def test_true_is_a_and_false_is_b(questions: list[Question], published: list[dic
 def test_the_explanation_is_all_facts_as_sentences(questions: list[Question], published: list[dict[str, Any]]):
     for question, row in zip(questions, published, strict=True):
         assert words(question.explanation) == words(" ".join(row["facts"]))
-        assert question.explanation.rstrip("\"')")[-1] in ".!?"
+        assert question.explanation.rstrip("\"'”’)")[-1] in ".!?"
         assert not set("\t\n") & set(question.explanation) and "  " not in question.explanation
     assert questions[0].explanation.startswith(
         "Julius Caesar had three children. Genghis Khan had sixteen children. Modern geneticists have"
@@ -56,9 +56,9 @@ def test_the_explanation_is_all_facts_as_sentences(questions: list[Question], pu
 def test_with_facts_the_question_reads_as_teacherlm_evaluates_it(folder: Path, published: list[dict[str, Any]]):
     found = read("strategyqa", folder, facts=True)["train"]
     assert prompt(found[0]) == (
-        "Q: Fact 1: Julius Caesar had three children. Fact 2: Genghis Khan had sixteen children. Fact 3: Modern geneticists have determined "
-        "that out of every 200 men today has DNA that can be traced to Genghis Khan. Given these facts above, Are more people today related "
-        "to Genghis Khan than Julius Caesar? (A) True (B) False A:"
+        "Q: Fact 1: Julius Caesar had three children. Fact 2: Genghis Khan had sixteen children. Fact 3: Modern geneticists have "
+        "determined that out of every 200 men today has DNA that can be traced to Genghis Khan. Given these facts above, Are more "
+        "people today related to Genghis Khan than Julius Caesar? (A) True (B) False A:"
     )
     for question, row in zip(found, published, strict=True):
         assert question.question.count("Given these facts above, ") == 1
