@@ -157,6 +157,7 @@ def test_an_openorca_row_without_question_or_response_is_a_bad_one(empty: str, t
     [
         ("openorca-multiplechoice", "openorca_mc", ORCA),
         ("openorca-mc", "openorca_mc", ORCA),
+        ("openorca-mc10k", "openorca_mc", ORCA),
         ("cot-collection", "cot_collection", COT),
         ("cot-collections", "cot_collection", COT),
         ("slimorca", "slimorca", {"conversations": TURNS}),
