@@ -20,7 +20,7 @@ from teacherlm.errors import UserError
 from teacherlm.prompts import LETTERS
 from teacherlm.records import Question
 from teacherlm.store.readers_json import read_document
-from teacherlm.store.readers_text import Found, text_lines
+from teacherlm.store.readers_text import Found, encoding_of, text_lines
 from teacherlm.store.sources import Origin, Table, require
 
 Row = Mapping[str, Any]
@@ -61,7 +61,7 @@ def document_of(path: Path, encoding: str) -> dict[str, Any] | None:
     """The one JSON object that a file is; None for JSON lines, a JSON list, and what is no JSON file."""
     if not path.is_file() or ".json" not in path.suffixes:
         return None
-    first = next((line.strip() for line, _ in text_lines(path, encoding) if line.strip()), "")
+    first = next((line.strip() for line, _ in text_lines(path, encoding_of(path, encoding)) if line.strip()), "")
     if not first.startswith("{"):
         return None
     try:
@@ -88,6 +88,8 @@ def rows_of(document: Row, path: Path) -> Found:
     rows = document.get(name)
     if name == "data" and isinstance(rows, Mapping):
         raise UserError(f"{path}: holds completions, not questions; read it with `teacherlm import finetune_cot`.")
+    if document.get("subtasks"):
+        raise UserError(f"{path}: is made of subtasks; give the task.json of one of them.")
     if not isinstance(rows, list) or not rows:
         raise UserError(f"{path}: expected rows in a list under 'data' or 'examples' (found: {', '.join(document)}).")
     for number, row in enumerate(rows):

@@ -17,7 +17,6 @@ from teacherlm.catalog import ChosenSettings
 from teacherlm.dataset import Dataset, Splits, read_questions
 from teacherlm.datasets._bigbench import task_question
 from teacherlm.datasets._unified import Build, document_of, numbered
-from teacherlm.errors import UserError
 from teacherlm.records import Question
 from teacherlm.store.sources import Origin, Table
 
@@ -36,19 +35,13 @@ def read(settings: BigbenchSettings, origin: Origin | None, seed: int) -> Splits
 def _builder(table: Table, origin: Origin, seed: int) -> Build:
     @cache
     def opening() -> str:
-        return _opening(document_of(Path(table.place), origin.encoding) or {}, table.place)
+        task = document_of(Path(table.place), origin.encoding) or {}
+        return str(task.get("task_prefix") or "")
 
     def build(row: Mapping[str, Any], where: str) -> Question:
         return task_question(row, where, seed, opening())
 
     return build
-
-
-def _opening(task: Mapping[str, Any], place: str) -> str:
-    """Raises: UserError for a task that is made of others."""
-    if task.get("subtasks"):
-        raise UserError(f"{place}: is made of subtasks; give the task.json of one of them.")
-    return str(task.get("task_prefix") or "")
 
 
 DATASET = Dataset(BigbenchSettings, read, title="BIGBENCH", licence="apache-2.0")
