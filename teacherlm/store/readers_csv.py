@@ -41,6 +41,9 @@ def _header(cells: Iterator[tuple[int, list[str] | UserError]], path: Path) -> t
     if isinstance(found, UserError):
         raise found
     names = tuple(name or f"Unnamed: {number}" for number, name in enumerate(found))
+    other = next((mark for mark in (";", "\t", "|", ",") if len(names) == 1 and mark in names[0]), None)
+    if other:
+        raise UserError(f"{path}:{line}: the header is one cell, {names[0]!r}; say delimiter: {other!r}, if that is what parts the cells.")
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"{path}:{line}: the header names column '{name}' twice.")

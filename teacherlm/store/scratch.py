@@ -1,9 +1,10 @@
-"""Lookup tables too large for memory: a temporary SQLite file without a name, which vanishes with the process."""
+"""Lookup tables of very many keys: a temporary SQLite file without a name, which vanishes with the process; sorted arrays of hashes."""
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 CACHE_KIB = 4096
 
@@ -48,15 +49,62 @@ class Counts:
         return int(count)
 
 
+class Seen:
+    """Which keys came before: eight bytes each, in sorted arrays each of which is longer than all behind it."""
+
+    def __init__(self) -> None:
+        self._runs: list[Any] = []
+
+    def add(self, numbers: Any) -> None:
+        """`numbers`: an array of keys that never came."""
+        import numpy as np
+
+        added = np.sort(numbers)
+        while self._runs and len(self._runs[-1]) <= 2 * len(added):
+            added = np.sort(np.concatenate((self._runs.pop(), added)), kind="stable")  # stable: two sorted parts are merged
+        self._runs.append(added)
+
+    def holds(self, numbers: Any) -> Any:
+        """Whether each of them came before, as an array."""
+        import numpy as np
+
+        found = np.zeros(len(numbers), dtype=bool)
+        for run in self._runs:
+            places = np.minimum(np.searchsorted(run, numbers), len(run) - 1)
+            found |= run[places] == numbers
+        return found
+
+
 class Occurrences:
     """Makes names unique: the second `x` becomes `x-2`."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
-        self._counts = Counts(database, "names")
+        self._seen = Seen()
+        self._repeats = Counts(database, "repeats")
 
-    def unique(self, name: str) -> str:
-        """`name`, or `name-<n>` with the smallest n not given out yet."""
-        given = name
-        while not self._counts.is_first(given):
-            given = f"{name}-{self._counts.next(name) + 1}"
+    def unique(self, names: Sequence[str]) -> list[str]:
+        """For each, one after the other, its own name, or `name-<n>` with the smallest n not given out yet."""
+        import numpy as np
+
+        digests = b"".join([hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names])
+        numbers = (np.frombuffer(digests, dtype=">u8") >> 1).astype(np.int64)
+        known = self._seen.holds(numbers)
+        if known.any() or len(np.unique(numbers)) < len(numbers):
+            return self._one_by_one(names, numbers.tolist(), known.tolist())
+        self._seen.add(numbers)
+        return list(names)
+
+    def _one_by_one(self, names: Sequence[str], numbers: Sequence[int], known: Sequence[bool]) -> list[str]:
+        import numpy as np
+
+        given, new = [], set[int]()
+        for name, number, came_before in zip(names, numbers, known, strict=True):
+            found = name
+            while came_before or number in new:
+                found = f"{name}-{self._repeats.next(name) + 2}"
+                number = number_of(found)
+                came_before = bool(self._seen.holds(np.array([number]))[0])
+            new.add(number)
+            given.append(found)
+        self._seen.add(np.fromiter(new, np.int64, len(new)))
         return given

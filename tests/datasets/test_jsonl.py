@@ -59,14 +59,14 @@ def test_an_answer_is_a_letter_a_label_a_text_or_an_index(choices: Any, answer: 
 @pytest.mark.parametrize(
     ("choices", "answer", "message"),
     [
-        (["a dog", "a cat"], "C", r"x\.jsonl:1: answer 'C' is outside the choices: \(A\) a dog; \(B\) a cat"),
+        (["a dog", "a cat"], "C", r"x\.jsonl:1: column 'answer': answer 'C' is outside the choices: \(A\) a dog; \(B\) a cat"),
         (["a dog", "a cat"], 2, r"answer 2 is outside the choices"),
         (["a dog", "a dog"], "a dog", r"answer 'a dog' is ambiguous, it could mean \(A\) or \(B\)"),
         (["1", "0"], 0, r"answer 0 is ambiguous"),
         (["B", "A"], "A", r"answer 'A' is ambiguous"),
-        ("a dog", "A", r"choices must be a list of texts or \{label: text\}, found 'a dog'"),
+        ("a dog", "A", r"choices must be a list of texts or \{label: text\}, or several columns, found 'a dog'"),
         ([str(i) for i in range(27)], "A", r"at most 26 choices, found 27"),
-        (["a", "b"], None, r"x\.jsonl:1: there is no answer; a split without labels cannot be prepared"),
+        (["a", "b"], None, r"x\.jsonl:1: column 'answer': there is no answer; a split without labels cannot be prepared"),
     ],
 )
 def test_an_answer_that_names_no_choice_or_several_is_refused(choices: Any, answer: Any, message: str, tmp_path: Path):
@@ -129,7 +129,7 @@ def test_prepare_writes_the_stem_as_name_and_needs_a_source(tmp_path: Path):
     assert (first["id"], second["id"], first["source_id"]) == ("q", "q-2", "q")
     with pytest.raises(UserError, match="source: is required for dataset 'jsonl'"):
         prepare(PrepareConfig.model_validate({"dataset": "jsonl", "output": tmp_path / "new"}))
-    with pytest.raises(UserError, match=r"mine\.jsonl:1: the question is empty"):
+    with pytest.raises(UserError, match=r"mine\.jsonl:1: column 'question': the question is empty"):
         prepare(
             PrepareConfig.model_validate(
                 {"dataset": "jsonl", "source": str(write_lines(source, [{"question": " ", "answer": 1}])), "output": tmp_path / "new"}

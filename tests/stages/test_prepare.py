@@ -200,7 +200,7 @@ def test_what_a_killed_attempt_left_does_not_matter(tmp_path: Path):
 
 def test_every_column_that_a_gate_writes_is_kept_free():
     from teacherlm.catalog import HERE
-    from teacherlm.stages.prepare import RESERVED
+    from teacherlm.rows import RESERVED
 
     gates = {path.stem for path in (HERE / "gates").glob("[!_]*.py")}
     assert gates and {f"cot_{'verdict' if name == 'agreement' else name}" for name in gates} <= RESERVED
