@@ -68,7 +68,7 @@ def read_questions(table: Table, build: Callable[[dict[str, Any], str], Question
 
 
 SPELLINGS: Mapping[str, Mapping[str, Any]] = {
-    **dict.fromkeys(("openorca_multiplechoice", "openorca_multiplechoice_10k", "openorca_mc10k"), {"name": "openorca_mc"}),
+    **{word: {"name": "openorca_mc"} for word in ("openorca_multiplechoice", "openorca_multiplechoice_10k", "openorca_mc10k")},
     "cot_collections": {"name": "cot_collection"},
     "slim_orca": {"name": "slimorca"},
     **{f"winogrande_{size}": {"name": "winogrande", "size": size} for size in ("xs", "s", "m", "l", "xl")},

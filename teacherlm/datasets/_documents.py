@@ -20,8 +20,8 @@ DECODER = json.JSONDecoder()
 
 def indexed(origin: Origin, column: str) -> Table | None:
     """`{"0": {row}, "1": {row}}` as a table, read bit by bit; None for anything else. `column` is one that every row has."""
-    path = _json_file(origin)
-    if path is None or not any(_is_row(value, column) for _, value in _members(path, origin.encoding)):
+    path = Path(origin.place)
+    if not _is_json(path) or not any(_is_row(value, column) for _, value in _members(path, origin.encoding)):
         return None
 
     def rows() -> Found:
@@ -32,20 +32,32 @@ def indexed(origin: Origin, column: str) -> Table | None:
     return Table(str(path), rows)
 
 
-def by_split(origin: Origin, column: str) -> dict[str, Table] | None:
-    """`{"train": [row, ...], "eval": [row, ...]}`, its lists held in memory; None for anything else. `eval` is the split `validation`."""
-    path = _json_file(origin)
-    if path is None or not any(_has_rows(value, column) for _, value in _members(path, origin.encoding)):
-        return None
-    document: Mapping[str, Any] = read_document(path, origin.encoding)
+def by_split(origin: Origin, column: str, data_name: str = "") -> dict[str, Table]:
+    """Of `{"train": [row, ...], "eval": [row, ...]}`, whose lists are held in memory, or of any other source. `eval` is `validation`.
+
+    `data_name`: of a folder, `{data_name}.json`.
+    Raises: UserError where that is not there, and for a folder with several such files of which none is named.
+    """
+    place = _named(origin, data_name) if data_name else origin
+    folder = Path(place.place)
+    files = sorted(folder.iterdir()) if folder.is_dir() else [folder]
+    documents = [file for file in files if _is_json(file) and _is_by_split(file, place.encoding, column)]
+    if len(documents) > 1:
+        raise UserError(f"{folder}: {', '.join(file.name for file in documents)}: each holds splits; say which with data_name.")
+    return _splits(documents[0], place.encoding) if documents else place.tables()
+
+
+def _splits(path: Path, encoding: str) -> dict[str, Table]:
+    document: Mapping[str, Any] = read_document(path, encoding)
     found = {name: rows for name, rows in document.items() if isinstance(rows, list) and any(isinstance(row, dict) for row in rows)}
     return {SPLITS.get(name, name): _list_table(path, name, rows) for name, rows in found.items()}
 
 
-def of_folder(origin: Origin, data_name: str) -> Origin:
-    """`{data_name}.json` in the folder, plain or gzip'd. Raises: UserError where it is not there."""
-    if not data_name:
-        return origin
+def _is_by_split(path: Path, encoding: str, column: str) -> bool:
+    return any(isinstance(value, list) and any(_is_row(row, column) for row in value) for _, value in _members(path, encoding))
+
+
+def _named(origin: Origin, data_name: str) -> Origin:
     files = [Path(origin.place) / f"{data_name}.json{packed}" for packed in ("", ".gz")]
     there = next((file for file in files if file.is_file()), None)
     if there is None:
@@ -53,17 +65,12 @@ def of_folder(origin: Origin, data_name: str) -> Origin:
     return replace(origin, place=str(there))
 
 
-def _json_file(origin: Origin) -> Path | None:
-    path = Path(origin.place)
-    return path if path.is_file() and path.name.lower().endswith((".json", ".json.gz")) else None
+def _is_json(path: Path) -> bool:
+    return path.is_file() and path.name.lower().endswith((".json", ".json.gz"))
 
 
 def _is_row(value: Any, column: str) -> bool:
     return isinstance(value, dict) and column in value
-
-
-def _has_rows(value: Any, column: str) -> bool:
-    return isinstance(value, list) and any(_is_row(row, column) for row in value)
 
 
 def _list_table(path: Path, name: str, rows: list[Any]) -> Table:
@@ -97,7 +104,8 @@ def _members(path: Path, encoding: str) -> Iterator[tuple[str, Any]]:
                 if text.sign() != "}":
                     text.expect(",")
     except json.JSONDecodeError as error:
-        raise UserError(f"{path}: not valid JSON ({error.msg} before {error.doc[error.pos : error.pos + 30]!r}).") from None
+        behind = error.doc[error.pos : error.pos + 30]
+        raise UserError(f"{path}: not valid JSON ({error.msg}, found {behind!r})." if behind else f"{path}: is cut short.") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: is not {error.encoding} ({error.reason}); say its `encoding`.") from None
 

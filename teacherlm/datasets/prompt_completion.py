@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from teacherlm.catalog import ChosenSettings
 from teacherlm.dataset import Dataset, Splits, read_questions
-from teacherlm.datasets._documents import by_split, of_folder
+from teacherlm.datasets._documents import by_split
 from teacherlm.datasets._texts import as_text
 from teacherlm.errors import UserError
 from teacherlm.records import Question
@@ -30,8 +30,7 @@ class PromptCompletionSettings(ChosenSettings):
 
 def read(settings: PromptCompletionSettings, origin: Origin | None, seed: int) -> Splits:
     assert origin is not None
-    place = of_folder(origin, settings.data_name)
-    tables = by_split(place, "prompt") or place.tables()
+    tables = by_split(origin, "prompt", settings.data_name)
     return {split: read_questions(table, lambda row, where: _question(row, settings, where)) for split, table in tables.items()}
 
 

@@ -95,6 +95,22 @@ def test_a_name_that_is_not_there_is_refused(toy: Path):
         found("prompt_completion", toy, data_name="coutn")
 
 
+def test_the_only_file_of_a_folder_need_not_be_named_and_one_of_several_must_be(toy: Path):
+    with pytest.raises(UserError, match=r"data: count\.json, other\.json: each holds splits; say which with data_name"):
+        found("prompt_completion", toy)
+    (toy / "other.json").unlink()
+    assert {split: len(rows) for split, rows in found("prompt_completion", toy).items()} == {"train": 50, "validation": 9}
+
+
+def test_each_file_of_a_folder_may_be_a_split(tmp_path: Path):
+    write(tmp_path / "train.jsonl", [{"prompt": "a", "completion": "b"}])
+    write(tmp_path / "dev.json", [{"prompt": "c", "completion": "d"}])
+    assert {split: [row.answer for row in rows] for split, rows in questions("prompt_completion", tmp_path).items()} == {
+        "train": ["b"],
+        "validation": ["d"],
+    }
+
+
 def test_a_column_whose_values_share_no_type_can_be_left_out(tmp_path: Path):
     rows = [{"prompt": "a", "completion": "b", "odd": 1}, {"prompt": "c", "completion": "d", "odd": ["x"]}]
     source = str(write(tmp_path / "x.json", {"train": rows}))
