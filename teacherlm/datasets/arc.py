@@ -9,7 +9,7 @@ Published as ARC-Challenge/ARC-Challenge-{Train,Dev,Test}.jsonl, and the same fo
 `question` is the stem, `choices` {"text": [...], "label": [...]}. Labels are A to E or 1 to 4, three to five of them.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -44,31 +44,22 @@ def read(settings: ArcSettings, origin: Origin | None, seed: int) -> Splits:
     return {split: chain.from_iterable(parts) for split, parts in splits.items()}
 
 
-def _sources(settings: ArcSettings, origin: Origin) -> Iterator[Mapping[str, Table]]:
-    """The tables of each subset that is wanted. Raises: UserError for a folder that holds none of them."""
+def _sources(settings: ArcSettings, origin: Origin) -> list[Mapping[str, Table]]:
+    """The tables of each subset that is wanted: of the hub, of a folder for each, or of one folder or file."""
     subsets = SUBSETS[settings.subset]
     folder = Path(origin.place)
     if is_plain_hub_name(origin.place):
-        yield from (with_config(origin, subset).tables() for subset in subsets)
-        return
-    files = {f"{subset}-{part}.jsonl": split for subset in SUBSETS["both"] for part, split in PARTS.items()}
-    if not folder.is_dir():
-        yield origin.tables(files)
-        return
-    yield from _folder_sources(folder, subsets, origin)
+        return [with_config(origin, subset).tables() for subset in subsets]
+    if apart := [subset for subset in subsets if (folder / subset).is_dir()]:
+        return [replace(origin, place=str(folder / subset)).tables(_files(subset)) for subset in apart]
+    if folder.is_file():
+        return [origin.tables(_files(*SUBSETS["both"]))]
+    together = [subset for subset in subsets if any(folder.glob(f"{subset}-*.jsonl*"))]
+    return [origin.tables(_files(subset)) for subset in together] or [origin.tables(_files(*subsets))]
 
 
-def _folder_sources(folder: Path, subsets: tuple[str, ...], origin: Origin) -> Iterator[Mapping[str, Table]]:
-    """The files lie in the folder itself, or in one for each subset."""
-    found = False
-    for subset in subsets:
-        files = {f"{subset}-{part}.jsonl": split for part, split in PARTS.items()}
-        for place in (folder, folder / subset):
-            if any((place / name).is_file() for name in files):
-                found = True
-                yield replace(origin, place=str(place)).tables(files)
-    if not found:
-        yield origin.tables({f"{subset}-{part}.jsonl": split for subset in subsets for part, split in PARTS.items()})
+def _files(*subsets: str) -> dict[str, str]:
+    return {f"{subset}-{part}.jsonl": split for subset in subsets for part, split in PARTS.items()}
 
 
 def _question(row: dict[str, Any], where: str) -> Question:
