@@ -145,7 +145,8 @@ def _say_what_did_not_match(path: Path, lists: Mapping[str, Sequence[Key]], matc
     for name, keys in lists.items():
         missing = len(set(keys) - matched)
         if missing == len(set(keys)):
-            raise UserError(f"{path}: no row of the source is in the list '{name}' (it has {len(keys)}, e.g. {keys[0]!r}).")
+            which = f"it has {len(keys)}, e.g. {keys[0]!r}" if keys else "all of it is in other lists"
+            raise UserError(f"{path}: no row of the source is in the list '{name}' ({which}).")
         if missing:
             say(f"prepare: {missing} of the {len(set(keys))} rows that {path} lists for '{name}' are not in the source.")
     if left_out:

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from teacherlm.errors import UserError
+from teacherlm.log import say
 from teacherlm.store.files import read_json
 from teacherlm.store.sources import USUAL_SPLITS
 
+TRAIN = "train"
 Key = int | str
 """A row's number from 0, or its source's id."""
 
@@ -15,7 +17,7 @@ Key = int | str
 def read_lists(path: Path) -> dict[str, list[Key]]:
     """Split -> the rows listed for it: {"train": [0, 2], "test": [1]}, or text files of ids, one a line (`train_ids.txt`).
 
-    Raises: UserError for another shape, an empty list, and a row in two lists.
+    Raises: UserError for another shape, an empty list, and a row in two lists neither of which is train.
     """
     if not path.exists():
         raise UserError(f"split_by: '{path}' is neither 'random' nor 'template', nor a file or folder of lists.")
@@ -26,14 +28,28 @@ def read_lists(path: Path) -> dict[str, list[Key]]:
         if not files:
             raise UserError(f"{path}: holds no lists; expected files such as train_ids.txt, with one id a line.")
         lists = {_split_of(file): _lines(file) for file in files}
-    part_of: dict[Key, str] = {}
     for name, keys in lists.items():
         if not keys:
             raise UserError(f"{path}: the list '{name}' is empty.")
-        for key in keys:
-            if part_of.setdefault(key, name) != name:
-                raise UserError(f"{path}: {key!r} is listed for '{part_of[key]}' and for '{name}'.")
-    return dict(sorted(lists.items(), key=lambda item: item[0] != "train"))
+    return _apart(lists, path)
+
+
+def _apart(lists: Mapping[str, list[Key]], path: Path) -> dict[str, list[Key]]:
+    """`train` first, without the rows that another list holds out: the authors' lists of ECQA have seven ids in two of them.
+
+    Raises: UserError for a row in two other lists.
+    """
+    held_out: dict[Key, str] = {}
+    for name, keys in lists.items():
+        for key in keys if name != TRAIN else ():
+            if held_out.setdefault(key, name) != name:
+                raise UserError(f"{path}: {key!r} is listed for '{held_out[key]}' and for '{name}'.")
+    if TRAIN not in lists:
+        return dict(lists)
+    train = [key for key in lists[TRAIN] if key not in held_out]
+    if twice := len(lists[TRAIN]) - len(train):
+        say(f"prepare: {twice} rows that {path} lists for 'train' are in another of its lists too; they are left out of 'train'.")
+    return {TRAIN: train, **{name: keys for name, keys in lists.items() if name != TRAIN}}
 
 
 def _checked_lists(given: Any, path: Path) -> dict[str, list[Key]]:

@@ -14,12 +14,14 @@ NUMBER_WORDS = frozenset(
     re.findall(
         r"\w+",
         """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen
-        twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million first second third fourth fifth some several many few""",
+        twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million first second third fourth fifth
+        some several many few""",
     )
 )
 PRONOUNS = frozenset(("he", "she", "his", "her", "hers", "him", "himself", "herself"))
 MONEY = frozenset("$€£")
-LIST_OF_SLOTS = re.compile(rf"{SLOT}(?: (?:,|/|-|and|, and) {SLOT})+|{SLOT}(?: {SLOT})+")
+LIST_OF_SLOTS = re.compile(rf"{SLOT}(?: (?:(?:, and|and|,|/|-) )?{SLOT})+")
+"""`Sep 9, 1909`, or `Ann, Bob, and Claire`."""
 
 
 class Skeletons:
