@@ -16,7 +16,7 @@ from typing import Protocol
 import orjson
 
 from teacherlm.answers import find_answer
-from teacherlm.catalog import ChosenSettings, find
+from teacherlm.catalog import ChosenSettings, files, find
 from teacherlm.errors import UserError
 from teacherlm.parsing import parse_config
 from teacherlm.records import Question
@@ -231,6 +231,12 @@ def template(spec: str) -> Template:
     return built
 
 
+@lru_cache(maxsize=4096)
+def find_template(spec: str) -> Template | None:
+    """None for words of others: a task or a file may declare a template that is none of ours."""
+    return template(spec) if spec.partition("{")[0] in files("templates") else None
+
+
 SHORT = 60
 """Longest spec that is shown as it is."""
 ANY = "{*}"
@@ -260,7 +266,9 @@ def covers(taught: Iterable[str], asked: Iterable[str]) -> bool:
 
 def said_answer(text: str, spec: str, rule: str, choices: Sequence[str] = ()) -> str | None:
     """The normalised answer in what a student wrote behind a prompt of this template; None where it states none."""
-    chosen = template(spec)
+    chosen = find_template(spec)
+    if chosen is None:
+        return find_answer(text, rule, choices=choices)
     ends = [place for stop in chosen.stops if (place := text.find(stop)) >= 0]
     return find_answer(text[: min(ends, default=None)], rule, prefix=chosen.answer_prefixes, choices=choices)
 

@@ -6,7 +6,8 @@ Log-likelihoods stay lm-eval's to the last line of code, so numbers by letters e
 import logging
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ UNDERSTOOD = {"until", "max_gen_toks", "do_sample", "temperature", "top_p", "top
 class EngineLM(HFLM):  # type: ignore[misc]
     """A student in memory, as lm-eval sees it. Overrides `generate_until` alone."""
 
+    add_bos_token: bool | None
+
     def __init__(self, engine: TransformersEngine, batch_size: int) -> None:
         noted = logging.getLogger("lm_eval.models.huggingface")
         level = noted.level
@@ -38,6 +41,16 @@ class EngineLM(HFLM):  # type: ignore[misc]
         super().__init__(pretrained=engine.model, tokenizer=engine.tokenizer, batch_size=batch_size)
         noted.setLevel(level)
         self.engine = engine
+
+    @contextmanager
+    def rendered(self) -> Iterator[None]:
+        """While this lasts, prompts bring their special tokens, and none are added."""
+        before = self.add_bos_token
+        self.add_bos_token, self.engine.texts.rendered = False, True
+        try:
+            yield
+        finally:
+            self.add_bos_token, self.engine.texts.rendered = before, False
 
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
         return [_written(one, f"item {request.doc_id}").text for one, request in zip(self.completions(requests), requests, strict=True)]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from teacherlm.errors import UserError, unknown
+from teacherlm.prompts import gathered, short_name, template
 from teacherlm.store.fingerprint import sha256_of
 
 OURS = Path(__file__).parent / "tasks"
@@ -38,10 +39,16 @@ class LoadedTask:
     task: Any
     """lm-eval's task, its requests built."""
     shots: int
-    template: str | None
-    """The template its prompts follow; None where the task declares none."""
+    templates: tuple[str, ...]
+    """The templates its prompts follow; none where the task declares none."""
     content: str
     """Names everything that decides questions and scores: task files, rows, prompts, gold."""
+    options: TaskOptions = TaskOptions()
+
+    @property
+    def template(self) -> str | None:
+        """For people."""
+        return "+".join(map(short_name, self.templates)) or None
 
     def item_id(self, doc: Mapping[str, Any], doc_id: int) -> str:
         """The row's own id where it has one, so that predictions of different tasks and students pair up; else its number."""
@@ -150,20 +157,27 @@ def _load(name: str, defaults: bool, folders: tuple[Path, ...], options: TaskOpt
         raise UserError(f"task '{name}': {str(error).splitlines()[0] if str(error) else type(error).__name__}") from error
 
 
+def build_requests(task: Any, options: TaskOptions, **chat: Any) -> None:
+    """Of every question, the same shots each time."""
+    task.set_fewshot_seed(seed=options.seed)
+    with _quiet(), _templates_compiled_once():
+        task.build_all_requests(limit=options.limit, **chat)
+
+
 def _prepared(name: str, task: Any, options: TaskOptions) -> LoadedTask:
     """Settings applied by lm-eval's own rules (a task that says 0 shots keeps 0), then every request built."""
     declared = task.get_config("num_fewshot")
     shots = declared if declared == 0 or options.shots is None else options.shots
     task.set_config("num_fewshot", shots or 0)
-    task.set_fewshot_seed(seed=options.seed)
-    if options.max_new_tokens is not None and task.get_config("output_type") == "generate_until":
-        task.set_config("generation_kwargs", {"max_gen_toks": options.max_new_tokens}, update=True)
+    if task.get_config("output_type") == "generate_until":
+        stops = _stops(task)
+        length = {"max_gen_toks": options.max_new_tokens} if options.max_new_tokens is not None else {}
+        task.set_config("generation_kwargs", {**({} if stops is None else {"until": stops}), **length}, update=True)
     pool = getattr(getattr(task, "sampler", None), "df", None)
     if shots and pool is not None and len(pool) < shots:
         raise UserError(f"task '{name}': {shots} shots asked for, but its data holds {len(pool)} rows to take them from.")
-    with _quiet(), _templates_compiled_once():
-        task.build_all_requests(limit=options.limit)
-    return LoadedTask(name, task, shots or 0, _template(name, task), _content(name, task, options))
+    build_requests(task, options)
+    return LoadedTask(name, task, shots or 0, _templates(name, task), _content(name, task, options), options)
 
 
 @contextlib.contextmanager
@@ -190,14 +204,21 @@ def _metadata(task: Any) -> Mapping[str, Any]:
     return declared if isinstance(declared, Mapping) else {}
 
 
-def _template(name: str, task: Any) -> str | None:
+def _templates(name: str, task: Any) -> tuple[str, ...]:
     """Rows written by `prepare` say it themselves; other tasks declare it in their YAML."""
     docs = [instance.doc for instance in task.instances if isinstance(instance.doc, Mapping)]
-    rows = {str(doc["template"]) for doc in docs if "template" in doc}
+    rows = gathered({str(doc["template"]) for doc in docs if "template" in doc})
     if len(rows) > 1:
-        raise UserError(f"task '{name}': its rows follow different templates ({', '.join(sorted(rows))}); measure them apart.")
+        raise UserError(f"task '{name}': its rows follow different templates ({', '.join(map(short_name, rows))}); measure them apart.")
     declared = _metadata(task).get("template")
-    return rows.pop() if rows else str(declared) if declared else None
+    return rows or ((str(declared),) if declared else ())
+
+
+def _stops(task: Any) -> list[str] | None:
+    """Where an answer ends by the template of the task's rows; None for a task that says so itself."""
+    if _metadata(task).get("until") != "template":
+        return None
+    return sorted({stop for spec in set(task.eval_docs["template"]) for stop in template(spec).stops})
 
 
 def _content(name: str, task: Any, options: TaskOptions) -> str:

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from teacherlm.answers import find_answer
 from teacherlm.errors import UserError
 from teacherlm.evaluation.loading import LoadedTask
 from teacherlm.evaluation.measured import Metric
+from teacherlm.prompts import said_answer
 
 BOOTSTRAP_ITERATIONS = 1000
 """For metrics without a closed standard error (F1, BLEU, ...)."""
@@ -112,4 +112,7 @@ def _answer(loaded: LoadedTask, doc: Any, output: Any) -> Any:
         choices = loaded.task.doc_to_choice(doc)
         return choices[max(range(len(choices)), key=output.__getitem__)]
     rule = loaded.answer_rule(doc)
-    return find_answer(output, rule, choices=loaded.choices(doc)) if rule and isinstance(output, str) else output
+    if not rule or not isinstance(output, str):
+        return output
+    spec = doc.get("template") or next(iter(loaded.templates), "")
+    return said_answer(output, str(spec), rule, loaded.choices(doc))

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from teacherlm.errors import UserError
 from teacherlm.evaluation.measured import checkpoint_content, model_content
+from teacherlm.prompts import short_name
 from teacherlm.store.checkpoints import COMPLETE, Checkpoint, find_checkpoints, is_model_folder, read_checkpoint
 from teacherlm.store.manifest import require_finished
 
@@ -26,8 +27,15 @@ class Student:
 
     @property
     def template(self) -> str | None:
+        """For people; of several all, joined by `+`."""
         found = self.facts.get("template")
-        return str(found) if found else None
+        return short_name(str(found)) if found else None
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        """What it was taught by; none where nobody says."""
+        found = self.facts.get("templates") or [self.facts.get("template")]
+        return tuple(str(spec) for spec in found if spec)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,12 +13,14 @@ from teacherlm.errors import UserError
 from teacherlm.evaluation.measured import FOLDER, Measured, Result, measured
 from teacherlm.evaluation.students import LoadOptions, Student, find_students
 from teacherlm.log import say
+from teacherlm.prompts import covers
 from teacherlm.stage import Alias, Input, Model, Outcome, Runtime, Source, Stage, StageConfig
 from teacherlm.store.files import write_jsonl
 
 if TYPE_CHECKING:
     from teacherlm.evaluation.harness import EngineLM
     from teacherlm.evaluation.loading import LoadedTask
+    from teacherlm.prompts import Chat
 
 VERSION = 1
 MODEL_ARGS = {"pretrained": "input", "revision": "revision", "dtype": "dtype", "trust_remote_code": "trust_remote_code"}
@@ -105,8 +107,8 @@ def evaluate(config: EvaluateConfig) -> Outcome:
     tasks = load_tasks(config.tasks, config.include_path, options)
     for student in students:
         for task in tasks:
-            refuse_mismatch(student, task.template, task.name, config.allow_template_mismatch)
-    cells = [Cell(student, task, place(config, student, task)) for student in students for task in tasks]
+            refuse_mismatch(student, task, config.allow_template_mismatch)
+    cells = [_cell(config, student, task) for student in students for task in tasks]
     todo = [cell for cell in cells if cell.measured.read() is None]
     if len(cells) > len(todo):
         say(f"{len(cells) - len(todo)} of {len(cells)} measurements are already there.")
@@ -127,19 +129,24 @@ class Cell:
 
     student: Student
     task: "LoadedTask"
+    chat: "Chat | None"
+    """How it is asked in turns; None where the text just goes on."""
     measured: Measured
 
 
-def place(config: EvaluateConfig, student: Student, task: "LoadedTask") -> Measured:
-    settings = {"dtype": config.dtype, "seed": config.seed, "version": VERSION}
-    return measured(config.output, student.content, task.content, settings)
+def _cell(config: EvaluateConfig, student: Student, task: "LoadedTask") -> Cell:
+    from teacherlm.evaluation.turns import chat_of
+
+    chat = chat_of(student, task)
+    settings = {"dtype": config.dtype, "seed": config.seed, "version": VERSION, **({"chat": asdict(chat)} if chat else {})}
+    return Cell(student, task, chat, measured(config.output, student.content, task.content, settings))
 
 
-def refuse_mismatch(student: Student, template: str | None, task: str, allowed: bool) -> None:
-    """Raises: UserError where both say which template they follow, and they differ."""
-    if student.template and template and student.template != template and not allowed:
+def refuse_mismatch(student: Student, task: "LoadedTask", allowed: bool) -> None:
+    """Raises: UserError where both say which template they follow, and the student was not taught by the task's."""
+    if student.templates and task.templates and not covers(student.templates, task.templates) and not allowed:
         raise UserError(
-            f"task '{task}' asks by the template '{template}', {student.path} was taught by '{student.template}': "
+            f"task '{task.name}' asks by the template '{task.template}', {student.path} was taught by '{student.template}': "
             f"its score would not count what it learnt. Choose another task, or allow_template_mismatch."
         )
 
@@ -159,9 +166,11 @@ def measure_all(cells: list[Cell], config: EvaluateConfig) -> None:
 def measure(student: "EngineLM", cell: Cell) -> None:
     from teacherlm.evaluation.harness import ask
     from teacherlm.evaluation.scoring import score
+    from teacherlm.evaluation.turns import put_in_turns
 
     started = time.monotonic()
-    predictions, metrics = score(cell.task, ask(student, cell.task))
+    with put_in_turns(cell.task, cell.chat, student, cell.student.path):
+        predictions, metrics = score(cell.task, ask(student, cell.task))
     seconds = time.monotonic() - started
     cell.measured.write(predictions, Result(metrics, sum(row["tokens"] for row in predictions), seconds))
     first = metrics[0]

@@ -3,6 +3,7 @@
 import math
 import os
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,6 +12,7 @@ from pydantic import Field, model_validator
 from teacherlm.catalog import ObjectiveChoice, find
 from teacherlm.errors import UserError
 from teacherlm.log import say
+from teacherlm.prompts import find_template, gathered, short_name
 from teacherlm.stage import Alias, Input, Model, Outcome, Stage, StageConfig
 from teacherlm.store.manifest import require_finished
 from teacherlm.training.objectives.sft import SftSettings
@@ -82,13 +84,16 @@ def finetune(config: FinetuneConfig) -> Outcome:
 
     from teacherlm.training.families import Causal
     from teacherlm.training.run import Job, train
-    from teacherlm.training.texts import build_texts, read_table, template_of
+    from teacherlm.training.texts import Reader, build_texts, read_table, specs_of
 
     if config.model is not None and Path(config.model).exists():
         require_finished(Path(config.model))
     table = read_table(config.input, config.limit)
-    texts = build_texts(table, config.train_on, config.loss_on == "completion")
     tokenizer = _build_tokenizer(config, table)
+    texts = build_texts(table, config.train_on, config.loss_on == "completion", Reader(tokenizer, _student(config)))
+    specs = specs_of(table)
+    if own := _chat_text(specs):
+        tokenizer.chat_template = own  # goes into every checkpoint
     family = Causal()
     objective = find("objectives", config.objective.name).build(config.objective, family)
     limit = _limit(config, tokenizer)
@@ -96,7 +101,7 @@ def finetune(config: FinetuneConfig) -> Outcome:
     if truncated := encoded.counts()["truncated"]:
         say(f"{truncated} of {len(encoded.rows)} rows are longer than {limit} tokens: they lose their first ones, never the completion.")
     facts = {
-        "template": template_of(table),
+        **_template_facts(gathered(specs)),
         "train_on": config.train_on,
         "loss_on": config.loss_on,
         "seed": config.seed,
@@ -111,6 +116,21 @@ def finetune(config: FinetuneConfig) -> Outcome:
     metrics = train(job, build)
     counts = {"rows": len(texts), "trained": len(encoded.rows), "held_out": len(kept_out.rows), **encoded.counts()}
     return Outcome(counts, metrics, {**facts, "trained_tokens": metrics["trained_tokens"], "parameters": _parameters(config.output)})
+
+
+def _chat_text(specs: Sequence[str]) -> str:
+    """The chat template that the rows bring; "" where they bring none. Raises: UserError where they bring several."""
+    found = {chat.text for spec in specs if (chosen := find_template(spec)) and (chat := chosen.chat)}
+    if len(found) > 1:
+        raise UserError("the rows follow several chat templates, but a student has one; train them apart.")
+    return found.pop() if found else ""
+
+
+def _template_facts(templates: Sequence[str]) -> dict[str, Any]:
+    """`template` is the rows' own, or for people the short names of several, which then stand in `templates`."""
+    if len(templates) < 2:
+        return {"template": next(iter(templates), None)}
+    return {"template": "+".join(map(short_name, templates)), "templates": list(templates)}
 
 
 def split(texts: "list[Text]", share: float, seed: int) -> "tuple[list[Text], list[Text]]":

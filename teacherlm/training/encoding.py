@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
 
-from teacherlm.training.families import Family, Row
-from teacherlm.training.objective import Objective
+from teacherlm.training.families import IGNORE, Family, Row
+from teacherlm.training.objective import Join, Objective
 from teacherlm.training.texts import Text
 
 CHUNK = 1000
@@ -29,15 +29,29 @@ class Encoded:
 def encode(texts: Sequence[Text], tokenizer: Any, objective: Objective, family: Family, limit: int) -> Encoded:
     """The rows of all texts, none longer than `limit` tokens."""
     encoded = Encoded()
-    for prompt, target in _token_pairs(texts, tokenizer):
+    for tokens in tokenised(texts, tokenizer):
+        prompt, target = tokens.prompt, tokens.target
         if len(prompt) + len(target) > limit:
             encoded.truncated += 1
             encoded.completions_cut += len(target) > limit
             prompt, target = fit(prompt, target, limit)
-        for row in objective.encode({"prompt": prompt, "target": target}, family.join):
+        join = _silencing(family.join, tokens.silent) if tokens.silent else family.join
+        for row in objective.encode({"prompt": prompt, "target": target}, join):
             encoded.tokens += len(row["input_ids"])
             encoded.rows.append(row)
     return encoded
+
+
+def _silencing(join: Join, silent: Sequence[int]) -> Join:
+    """Joins as a family does, but these tokens of the target carry no loss."""
+
+    def joined(prompt: Sequence[int], target: Sequence[int]) -> Row:
+        row = join(prompt, target)
+        labels = row["labels"][len(row["labels"]) - len(target) :]
+        labels[[place for place in silent if place < len(target)]] = IGNORE
+        return row
+
+    return joined
 
 
 def fit(prompt: list[int], target: list[int], limit: int) -> tuple[list[int], list[int]]:
@@ -46,21 +60,64 @@ def fit(prompt: list[int], target: list[int], limit: int) -> tuple[list[int], li
     return prompt[len(prompt) - kept :] if kept else [], target[:limit]
 
 
-def _token_pairs(texts: Sequence[Text], tokenizer: Any) -> Iterator[tuple[list[int], list[int]]]:
-    """Tokens of what carries no loss, and of what does (with EOS).
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    prompt: list[int]
+    """Carries no loss."""
+    target: list[int]
+    """Carries loss, and ends in EOS."""
+    silent: list[int] = field(default_factory=list)
+    """Places in the target that carry none: in a chat, what others say between the assistant's turns."""
 
-    A text is tokenised as a whole, as a model would write it; its prompt is the beginning it shares with the tokens of the
+
+def tokenised(texts: Sequence[Text], tokenizer: Any) -> Iterator[Tokens]:
+    """A text is tokenised as a whole, as a model would write it; its prompt is the beginning it shares with the tokens of the
     prompt alone. A token that spans the border thus belongs to the completion.
     """
-    eos = tokenizer.eos_token_id
     for at in range(0, len(texts), CHUNK):
         chunk = texts[at : at + CHUNK]
-        whole = tokenizer([t.text for t in chunk], verbose=False)["input_ids"]
-        alone = tokenizer([t.text[: t.start] for t in chunk], verbose=False)["input_ids"]
-        for text, ids, beginning in zip(chunk, whole, alone, strict=True):
-            border = _shared(ids, beginning) if text.start else 0
-            target = ids[border:]
-            yield ids[:border], target if target[-1:] == [eos] else [*target, eos]
+        plain = _plain([text for text in chunk if not text.spans], tokenizer)
+        chats = _chats([text for text in chunk if text.spans], tokenizer)
+        yield from (next(chats if text.spans else plain) for text in chunk)
+
+
+def _plain(texts: Sequence[Text], tokenizer: Any) -> Iterator[Tokens]:
+    if not texts:
+        return
+    eos = tokenizer.eos_token_id
+    whole = tokenizer([t.text for t in texts], verbose=False)["input_ids"]
+    alone = tokenizer([t.text[: t.start] for t in texts], verbose=False)["input_ids"]
+    for text, ids, beginning in zip(texts, whole, alone, strict=True):
+        border = _shared(ids, beginning) if text.start else 0
+        target = ids[border:]
+        yield Tokens(ids[:border], target if target[-1:] == [eos] else [*target, eos])
+
+
+def _chats(texts: Sequence[Text], tokenizer: Any) -> Iterator[Tokens]:
+    """The special tokens are in the text. Nothing is learnt behind an EOS that ends a turn, such as the line break some templates write."""
+    if not texts:
+        return
+    eos = tokenizer.eos_token_id
+    cuts = [[t.text, *(t.text[:place] for span in t.spans for place in span)] for t in texts]
+    ids = iter(tokenizer([part for parts in cuts for part in parts], verbose=False, add_special_tokens=False)["input_ids"])
+    for text, parts in zip(texts, cuts, strict=True):
+        whole, *beginnings = [next(ids) for _ in parts]
+        borders = [
+            len(whole) if place == len(text.text) else _shared(whole, beginning)
+            for place, beginning in zip((place for span in text.spans for place in span), beginnings, strict=True)
+        ]
+        spoken = [_to_eos(whole, first, last, eos) for first, last in zip(borders[::2], borders[1::2], strict=True)]
+        start, end = spoken[0].start, spoken[-1].stop
+        target = whole[start:end]
+        heard = {place - start for part in spoken for place in part}
+        silent = [place for place in range(len(target)) if place not in heard]
+        yield Tokens(whole[:start], target if target[-1:] == [eos] else [*target, eos], silent)
+
+
+def _to_eos(ids: Sequence[int], first: int, last: int, eos: int) -> range:
+    """Up to the last EOS among them, if there is one."""
+    end = next((place + 1 for place in range(last - 1, first - 1, -1) if ids[place] == eos), last)
+    return range(first, end)
 
 
 def _shared(one: list[int], other: list[int]) -> int:

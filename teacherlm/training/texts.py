@@ -1,15 +1,21 @@
-"""The rows of a dataset as the texts a student is trained on: where the prompt ends and the completion begins."""
+"""The rows of a dataset as the texts a student is trained on: where the prompt ends and the completion begins.
+
+Rows whose template is a chat are put as their student's tokenizer puts conversations; all others stand in the dataset as they are read.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from teacherlm.errors import UserError
 from teacherlm.log import say
-from teacherlm.prompts import clean
+from teacherlm.prompts import clean, find_template, short_name
 from teacherlm.store.files import read_jsonl
 from teacherlm.store.manifest import require_finished
+
+if TYPE_CHECKING:
+    from teacherlm.engines.bodies.turns import Renderer
 
 BOOKKEEPING = ("id", "answer_rule", "template", "teacher")
 """Columns of text that no student ever reads; they would fill a tokenizer with ids."""
@@ -23,6 +29,8 @@ class Text:
     start: int
     where: str
     """`file:line` or `folder: row 12 (id dev_0)`, for messages."""
+    spans: tuple[tuple[int, int], ...] = ()
+    """Of a chat: the parts of the text that carry loss. Its text has the special tokens in it, none are added."""
 
 
 @dataclass(frozen=True)
@@ -84,20 +92,64 @@ def _read_folder(path: Path) -> Any:
     return load_from_disk(str(path))
 
 
-def build_texts(table: Table, column: str, completion_only: bool) -> list[Text]:
-    """The texts of a column, in the table's order.
+@dataclass(frozen=True)
+class Reader:
+    """The student whose chat template puts rows that are a chat."""
+
+    tokenizer: Any
+    name: str
+
+
+def build_texts(table: Table, column: str, completion_only: bool, reader: Reader | None = None) -> list[Text]:
+    """The texts of a column, in the table's order. Rows of a chat need a `reader`.
 
     Raises: UserError naming the row whose text is missing, empty or (when only completions carry loss) does not start
-    with its prompt, and naming the columns when there is no such column.
+    with its prompt, and naming the columns when there is no such column; also for rows of a template that only asks.
     """
     _require_column(table, column)
-    if completion_only and "prompt" not in table.columns:
+    chats = _chats(table, reader)
+    if (completion_only or chats) and "prompt" not in table.columns:
         raise UserError(f"{table.path}: no column 'prompt', so where a completion begins is not known; use --loss-on all.")
-    texts = table.rows[column] if not table.lines else [row.get(column) for row in table.rows]  # type: ignore[call-overload]
-    prompts: Any = [""] * len(table.rows)
-    if completion_only:
-        prompts = table.rows["prompt"] if not table.lines else [row.get("prompt") for row in table.rows]  # type: ignore[call-overload]
-    return [_build_text(table, i, column, text, prompt) for i, (text, prompt) in enumerate(zip(texts, prompts, strict=True))]
+    texts = _values(table, column)
+    prompts = _values(table, "prompt") if completion_only or chats else [""] * len(table.rows)
+    if not chats:
+        return [_build_text(table, i, column, text, prompt) for i, (text, prompt) in enumerate(zip(texts, prompts, strict=True))]
+    found = []
+    for i, (text, prompt, spec) in enumerate(zip(texts, prompts, _values(table, "template"), strict=True)):
+        plain = _build_text(table, i, column, text, prompt if completion_only or spec in chats else "")
+        found.append(_as_chat(table, i, column, plain, chats[spec], completion_only) if spec in chats else plain)
+    return found
+
+
+def _values(table: Table, column: str) -> Any:
+    return table.rows[column] if not table.lines else [row.get(column) for row in table.rows]  # type: ignore[call-overload]
+
+
+def _chats(table: Table, reader: Reader | None) -> "dict[str, Renderer]":
+    """By template of the rows: what puts its chats. Raises: UserError for a template that no student is taught."""
+    from teacherlm.engines.bodies.turns import Renderer
+
+    found = {}
+    for spec in specs_of(table):
+        chosen = find_template(spec)
+        if chosen is None:
+            continue
+        if not chosen.taught:
+            raise UserError(f"{table.path}: its rows are of the template '{short_name(spec)}', which only asks; prepare them with another.")
+        if chosen.chat:
+            assert reader is not None, "rows of a chat need a tokenizer"
+            found[spec] = Renderer(reader.tokenizer, chosen.chat, reader.name)
+    return found
+
+
+def _as_chat(table: Table, i: int, column: str, plain: Text, renderer: "Renderer", completion_only: bool) -> Text:
+    from teacherlm.engines.bodies.turns import conversation
+
+    prompt, completion = plain.text[: plain.start], plain.text[plain.start :].strip()
+    messages = table.rows[i].get("messages") if "messages" in table.columns else None
+    put = renderer.put(conversation(prompt, completion, messages or (), whole=column == "text"), table.where(i))
+    spans = put.spans if completion_only else ((0, len(put.text)),)
+    return Text(put.text, spans[0][0], plain.where, spans)
 
 
 def _build_text(table: Table, i: int, column: str, text: Any, prompt: Any) -> Text:
@@ -136,9 +188,8 @@ def tokenizer_texts(table: Table, columns: Sequence[str]) -> Iterator[str]:
                 yield value
 
 
-def template_of(table: Table) -> str | None:
-    """The template the rows' prompts were written with; several are joined by `+`, None where the rows do not say."""
+def specs_of(table: Table) -> list[str]:
+    """The different templates that the rows follow; none where they do not say."""
     if "template" not in table.columns:
-        return None
-    names = table.rows["template"] if not table.lines else [row.get("template") for row in table.rows]  # type: ignore[call-overload]
-    return "+".join(sorted({str(name) for name in names if name})) or None
+        return []
+    return sorted({str(spec) for spec in _values(table, "template") if spec})

@@ -33,6 +33,8 @@ class Texts:
 
     def __init__(self, tokenizer: Any, identity: str, seq2seq: bool, chat: Chat | None = None) -> None:
         self.tokenizer, self.seq2seq, self.chat = tokenizer, seq2seq, chat
+        self.rendered = False
+        """Prompts come in the words of a chat template already."""
         if chat and not tokenizer.chat_template:
             raise no_template(identity)
         self.stopping_tokens = lru_cache(maxsize=16)(self._find_stopping_tokens)
@@ -61,7 +63,9 @@ class Texts:
             raise UserError(f"the model's chat template refuses the conversation ({error}); some take no `system`.") from error
 
     def _encode(self, texts: Sequence[str], special: bool = True) -> list[list[int]]:
-        return list(self.tokenizer(list(texts), verbose=False, add_special_tokens=special and not self.chat)["input_ids"])
+        return list(
+            self.tokenizer(list(texts), verbose=False, add_special_tokens=special and not (self.chat or self.rendered))["input_ids"]
+        )
 
     def text(self, prompt: Sequence[int], written: Sequence[int]) -> str:
         """What was written, with the space it began with."""

@@ -5,9 +5,11 @@ import string
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, DatasetDict, load_from_disk
+from datasets import Dataset, DatasetDict, Features, List, Value, load_from_disk
 
 COLUMNS = ("id", "prompt", "choices", "answer", "answer_rule", "template")
+WORDED = ("stated", "letter_prefix", "options")
+"""Added by the template of each row: its answer as a student writes it, what stands before a letter, and what is weighed behind that."""
 
 
 def dataset(data: str | None = None, split: str | None = None, **_: Any) -> dict[str, Dataset]:
@@ -63,24 +65,47 @@ def _ours(rows: Dataset, data: str) -> Dataset:
     missing = [column for column in COLUMNS if column not in rows.column_names]
     if missing:
         raise ValueError(f"{data}: column '{missing[0]}' is missing: it was not written by `prepare`.")
-    return rows.select_columns(list(COLUMNS))
+    ours = rows.select_columns(list(COLUMNS))
+    words = [_words(*row) for row in zip(ours["template"], ours["answer"], ours["choices"], strict=True)]
+    features = Features({**ours.features, "stated": Value("string"), "letter_prefix": Value("string"), "options": List(Value("string"))})
+    worded = {name: [row[i] for row in words] for i, name in enumerate(WORDED)}
+    return Dataset.from_dict({**{name: ours[name] for name in COLUMNS}, **worded}, features=features)
+
+
+def _words(spec: str, answer: str, choices: list[str]) -> tuple[str, str, list[str]]:
+    """WORDED, of one row. Of a chat what begins a turn, without a space."""
+    from teacherlm.prompts import letters, template
+
+    chosen = template(spec)
+    stated = chosen.answer(answer, choices)
+    if not choices:
+        return stated.lstrip() if chosen.chat else stated, "", []
+    prefix, told = chosen.letter_prefix, {letter: chosen.answer(letter, choices) for letter in letters(choices)}
+    if chosen.chat:
+        stated, told = stated.lstrip(), {letter: text.lstrip() for letter, text in told.items()}
+    by_letter = all(text.startswith(prefix + letter) for letter, text in told.items())
+    return stated, prefix if by_letter else "", [*told] if by_letter else [*told.values()]
 
 
 def score(doc: dict[str, Any], results: list[str]) -> dict[str, float]:
     """acc: the stated answer is the gold one by the question's own rule; parsed: an answer was stated at all."""
-    from teacherlm.answers import find_answer, same
+    from teacherlm.answers import same
+    from teacherlm.prompts import said_answer
 
-    stated = find_answer(results[0], doc["answer_rule"], choices=doc["choices"])
+    stated = said_answer(results[0], doc["template"], doc["answer_rule"], doc["choices"])
     return {"acc": float(stated is not None and same(stated, doc["answer"], doc["answer_rule"])), "parsed": float(stated is not None)}
 
 
 def letters(doc: dict[str, Any]) -> list[str]:
-    """The letters that stand before the choices; a question without choices has none and cannot be measured by letters."""
+    """The letters of the choices (where the row's template states no letters: the choices as it states them).
+
+    A question without choices has none and cannot be measured so.
+    """
     if not doc["choices"]:
         raise ValueError(f"question '{doc['id']}' has no choices: measure it with the task 'questions'.")
-    return list(string.ascii_uppercase[: len(doc["choices"])])
+    return list(doc["options"])
 
 
 def gold(doc: dict[str, Any]) -> int:
-    """Index of the right letter."""
-    return letters(doc).index(doc["answer"])
+    """Index of the right one."""
+    return string.ascii_uppercase[: len(letters(doc))].index(doc["answer"])
