@@ -1,6 +1,5 @@
 """A question as the row that `prepare` writes: the source's columns, the texts for students and teachers, then ours."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -8,7 +7,7 @@ from typing import Any
 
 from teacherlm.errors import UserError
 from teacherlm.prompts import KINDS, TEXT_COLUMN, TEXTS, letters, teacher_text, template
-from teacherlm.records import ATTEMPT, OUR_COLUMNS, Question
+from teacherlm.records import ATTEMPT, OUR_COLUMNS, Question, content_id
 
 EXPLAINED = ("explanation_tail", "explanation_head")
 EXTRA = ("messages", "references", "dataset")
@@ -65,12 +64,6 @@ class RowLayout:
             row["explanation_tail"] = chosen.tail(prompt, answer_text, "cot", f" {question.explanation}")
             row["explanation_head"] = chosen.head(prompt, answer_text, "cot", question.explanation)
         return row
-
-
-def content_id(question: Question) -> str:
-    """16 hex digits for a row without an id of its own."""
-    words = (question.question, *question.choices, question.answer)
-    return hashlib.blake2b("\0".join(words).encode(), digest_size=8).hexdigest()
 
 
 def _add_teacher_texts(row: Row, prompt: str, answer_text: str) -> None:

@@ -54,6 +54,8 @@ def cut(read: Read, how: Cut) -> Splits:
 
     A row keeps its id however it is cut. Raises: UserError where that cannot be: several splits, one template, lists that fit no row.
     """
+    if how.by not in (RANDOM, TEMPLATE) and how.train_share != Cut.train_share:
+        raise UserError("train_share: needs split_by random or template.")
     if how.by is None:
         return read() if how.few_shot is None else _few_of_train(read, how)
     if how.by in (RANDOM, TEMPLATE):

@@ -19,6 +19,7 @@ from teacherlm.mixing import as_dataset
 from teacherlm.prompts import spec_of
 from teacherlm.records import Question
 from teacherlm.rows import WRITTEN, Row, RowLayout
+from teacherlm.splitting import Cut, cut
 from teacherlm.stage import Alias, Outcome, Positional, Source, Stage, StageConfig
 from teacherlm.store.files import DROPPED
 from teacherlm.store.scratch import Occurrences, scratch_database
@@ -55,8 +56,15 @@ class PrepareConfig(StageConfig):
     """Only the first rows of each split."""
     explanations: bool = False
     """Add `explanation_tail` and `explanation_head`: the layouts with the source's own explanation as the rationale."""
+    split_by: Annotated[str | None, Source("data")] = None
+    """Cut the source's one split into train and test: random; template (no question template is in both); or a file that says which row
+    is where: {"train": [0, 2, ...], "test": [...]}, or a folder of ids, one a line: train_ids.txt, val_ids.txt, ..."""
+    train_share: float = Field(default=0.7, gt=0.0, lt=1.0)
+    """How much of it becomes train, with split_by random or template."""
+    few_shot: int | None = Field(default=None, ge=1)
+    """Keep only so many rows of train, drawn by the seed."""
     seed: int = 0
-    """Decides what is drawn: generated questions, held-out rows."""
+    """Decides what is drawn: generated questions, held-out rows, splits."""
 
     @model_validator(mode="before")
     @classmethod
@@ -101,7 +109,9 @@ def read_splits(config: PrepareConfig, dataset: Dataset) -> Splits:
     place = config.source or dataset.hub
     if place is None and dataset.needs_source:
         raise UserError(f"source: is required for dataset '{config.dataset.name}': a file or folder of its data.")
-    return dataset.read(config.dataset, Origin(place, config.encoding) if place is not None else None, config.seed)
+    origin = Origin(place, config.encoding) if place is not None else None
+    how = Cut(config.split_by, config.train_share, config.few_shot, config.seed)
+    return cut(lambda: dataset.read(config.dataset, origin, config.seed), how)
 
 
 def _decontaminated(questions: Iterable[Question | BadRow], config: PrepareConfig, dataset: Dataset) -> Iterator[Question | BadRow]:

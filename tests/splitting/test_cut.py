@@ -175,6 +175,7 @@ def write(path: Path, content: Any) -> Path:
         (Cut("random", 0.001), r"split_by random: 10 rows at a train_share of 0\.001 leave none for 'train'"),
         (Cut("template"), r"all questions have the same template; use split_by random"),
         (Cut("random", few_shot=8), r"few_shot: 8 is more than the 7 rows of 'train'"),
+        (Cut(train_share=0.5), r"train_share: needs split_by random or template"),
         (Cut("tempalte"), r"split_by: 'tempalte' is neither 'random' nor 'template', nor a file or folder of lists"),
     ],
 )
