@@ -47,9 +47,7 @@ def fitted(question: Question, limits: Lengths) -> Question:
     undefined = _with_definition(nothing, "")
     if not fits(undefined):
         needed = limits.count(prompt(undefined))
-        raise UserError(
-            f"{question.where}: max_source_length {limits.source} is too short, a prompt without any input takes {needed} tokens."
-        )
+        raise UserError(f"{question.where}: max_source_length {limits.source} is too short: a prompt without input takes {needed} tokens.")
     return _with_definition(nothing, _longest(nothing.definition, lambda text: fits(_with_definition(nothing, text))))
 
 
