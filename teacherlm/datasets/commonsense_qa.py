@@ -27,6 +27,9 @@ FILES = {
     "dev_rand_split.jsonl": "validation",
     "test_rand_split.jsonl": "test",
     "test_rand_split_no_answers.jsonl": "test",
+    "train_qtoken_split.jsonl": "train",
+    "dev_qtoken_split.jsonl": "validation",
+    "test_qtoken_split_no_answers.jsonl": "test",
 }
 
 

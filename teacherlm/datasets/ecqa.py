@@ -8,7 +8,8 @@
 
 Published as cqa_data_train.csv, cqa_data_val.csv and cqa_data_test.csv; the hub has the same columns. The answer is an option's text,
 so where two options have it, CommonsenseQA's key has to say which is meant. taskA_pos: facts for the answer, taskA_neg: facts against the
-other options, one a line; taskB: an explanation in free text.
+other options, one a line; taskB: an explanation in free text. The authors' own ecqa.jsonl ({"id", "positives", "negatives",
+"explanation"}) holds no questions: they are CommonsenseQA's, from which the authors make the tables.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,8 @@ from typing import Any, Literal
 
 from teacherlm.catalog import ChosenSettings
 from teacherlm.dataset import Dataset, Splits, read_questions
-from teacherlm.datasets._choices import require_gold
+from teacherlm.datasets._choices import require_gold, stem_and_choices, texts_of
+from teacherlm.datasets._options import as_letter
 from teacherlm.datasets._texts import as_rationale, as_sentences, as_text
 from teacherlm.errors import UserError
 from teacherlm.prompts import LETTERS
@@ -24,18 +26,19 @@ from teacherlm.records import Question
 from teacherlm.stage import Input
 from teacherlm.store.sources import Origin, require
 
-FILES = {"cqa_data_train.csv": "train", "cqa_data_val.csv": "validation", "cqa_data_test.csv": "test"}
+FILES = {"cqa_data_train.csv": "train", "cqa_data_val.csv": "validation", "cqa_data_test.csv": "test", "ecqa.jsonl": "train"}
 OPTIONS = ("q_op1", "q_op2", "q_op3", "q_op4", "q_op5")
 FACTS = ("taskA_pos", "taskA_neg")
 
-Key = Mapping[str, str]
-"""CommonsenseQA's id -> letter."""
+Key = Mapping[str, Mapping[str, Any]]
+"""CommonsenseQA's rows with answers by their id."""
 
 
 class EcqaSettings(ChosenSettings):
     name: Literal["ecqa"] = "ecqa"
     answer_key: Input | None = None
-    """CommonsenseQA's .jsonl with answers, or a folder of them: decides where two options have the text of the answer."""
+    """CommonsenseQA's .jsonl with answers, or a folder of them: decides where two options have the text of the answer, and gives the
+    questions of ecqa.jsonl."""
     explanation: Literal["taskB", "taskA_pos", "taskA_neg"] = "taskB"
     """taskB: free text; taskA_pos: the facts for the answer; taskA_neg: the facts against the other options."""
 
@@ -53,13 +56,14 @@ def read(settings: EcqaSettings, origin: Origin | None, seed: int) -> Splits:
 def read_key(origin: Origin) -> Key:
     """Of every file that has answers. Raises: UserError where none has."""
     rows = (row for table in origin.tables().values() for _, row in table.rows())
-    key = {as_text(row["id"]): as_text(row["answerKey"]) for row in rows if row.get("id") and row.get("answerKey")}
+    key = {as_text(row["id"]): row for row in rows if row.get("id") and row.get("answerKey")}
     if not key:
         raise UserError(f"{origin.place}: holds no rows with 'id' and 'answerKey', as CommonsenseQA's files with answers do.")
     return key
 
 
-def _question(row: dict[str, Any], settings: EcqaSettings, key: Key | None, where: str) -> Question:
+def _question(published: dict[str, Any], settings: EcqaSettings, key: Key | None, where: str) -> Question:
+    row = _joined(published, key, where) if "positives" in published else published
     options = tuple(as_text(require(row, column, where)) for column in OPTIONS)
     return Question(
         question=as_text(require(row, "q_text", where)),
@@ -68,9 +72,23 @@ def _question(row: dict[str, Any], settings: EcqaSettings, key: Key | None, wher
         answer_rule="letter",
         explanation=_explanation(row, settings, where),
         source_id=as_text(row.get("q_no")),
-        raw=row,
+        raw=published,
         where=where,
     )
+
+
+def _joined(row: Mapping[str, Any], key: Key | None, where: str) -> dict[str, Any]:
+    """A row of ecqa.jsonl in the columns of the tables. Raises: UserError for a question that the key does not have."""
+    if key is None:
+        raise UserError(f"{where}: there is no question in this file; give `answer_key`, CommonsenseQA's .jsonl with answers.")
+    name = as_text(require(row, "id", where))
+    if name not in key:
+        raise UserError(f"{where}: the answer key has no id {name!r}.")
+    stem, options = stem_and_choices(key[name], where)
+    letter = as_letter(key[name]["answerKey"], options, "letter", True, where)
+    facts = {task: "\n".join(texts_of(row, column, where)) for task, column in (("taskA_pos", "positives"), ("taskA_neg", "negatives"))}
+    chosen = {"q_no": name, "q_text": stem, "q_ans": options.texts[LETTERS.index(letter)], "taskB": row.get("explanation")}
+    return {**chosen, **dict(zip(OPTIONS, options.texts, strict=False)), **facts}
 
 
 def _letter(row: Mapping[str, Any], options: Sequence[str], key: Key | None, where: str) -> str:
@@ -85,7 +103,7 @@ def _letter(row: Mapping[str, Any], options: Sequence[str], key: Key | None, whe
     ambiguous = f"{where}: q_ans {gold!r} is ambiguous, it could mean {either}"
     if key is None:
         raise UserError(f"{ambiguous}; give `answer_key`, CommonsenseQA's .jsonl with answers (or --on_bad_row drop).")
-    letter = key.get(as_text(row.get("q_no")), "")
+    letter = as_text(key.get(as_text(row.get("q_no")), {}).get("answerKey"))
     if not letter or letter not in meant:
         found = f"says ({letter})" if letter else f"has no id {row.get('q_no')!r}"
         raise UserError(f"{ambiguous}, and the answer key {found}.")

@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 from teacherlm.catalog import ChosenSettings
 from teacherlm.dataset import BadRow, Dataset, Splits, read_questions
-from teacherlm.datasets._choices import by_position, listed, require_gold, texts_of
-from teacherlm.datasets._options import as_letter
+from teacherlm.datasets._choices import by_position, listed, require_gold
+from teacherlm.datasets._options import as_letter, in_one_column
 from teacherlm.datasets._splits import with_config
 from teacherlm.datasets._texts import as_text
 from teacherlm.errors import UserError
@@ -30,13 +30,18 @@ PATTERNS = {
     "auxiliary_train/*.csv": "train",
     "*_auxiliary_train.csv": "train",
     "*_train.csv": "train",
+    "train.csv": "train",
     "dev/*_dev.csv": "dev",
     "*_dev.csv": "dev",
+    "dev.csv": "dev",
     "val/*_val.csv": "validation",
     "*_val.csv": "validation",
     "*_validation.csv": "validation",
+    "val.csv": "validation",
+    "validation.csv": "validation",
     "test/*_test.csv": "test",
     "*_test.csv": "test",
+    "test.csv": "test",
 }
 HUB_SPLITS = {"auxiliary_train": "train"}
 COLUMNS = ("question", "A", "B", "C", "D", "answer")
@@ -79,11 +84,11 @@ def _table(table: Table, origin: Origin) -> Table:
 
 
 def _subject(table: Table) -> str:
-    """`astronomy` of `.../astronomy_dev.csv`; "" for a table that is no file."""
+    """`astronomy` of `.../astronomy_dev.csv`; "" for a table that is no file, or a file of a whole split."""
     path = Path(table.place)
-    if not path.is_file():
-        return ""
     stem = Path(plain_name(path)).stem
+    if not path.is_file() or f"{stem}.csv" in PATTERNS:
+        return ""
     found = SUBJECT_FILE.match(stem)
     return found[1] if found else stem
 
@@ -115,7 +120,7 @@ def introduction(subject: str, where: str = "") -> str:
 
 def _choices(row: Mapping[str, Any], where: str) -> tuple[str, ...]:
     if "choices" in row:
-        choices = texts_of(row, "choices", where)
+        choices = in_one_column(row["choices"], where).texts
     else:
         names = CHOICES[0] if CHOICES[0][0] in row else CHOICES[1]
         choices = tuple(as_text(require(row, name, where)) for name in names)

@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dataset_files import checked, lines, prepared, prompt, read, rows_of, write_text
+from dataset_files import checked, lines, prepared, prompt, read, rows_of, write_lines, write_text
 
 from teacherlm.dataset import BadRow
 from teacherlm.errors import UserError
@@ -206,3 +206,20 @@ def test_the_hubs_rows_are_read_the_same(tmp_path: Path):
     DatasetDict({"train": Dataset.from_list([row()]), "test": Dataset.from_list([row(q_ans="sea")])}).save_to_disk(str(tmp_path / "hub"))
     found = read("ecqa", tmp_path / "hub")
     assert {split: questions[0].answer for split, questions in found.items()} == {"train": "A", "test": "E"}
+
+
+def test_the_authors_annotations_get_their_questions_from_commonsense_qa(tmp_path: Path):
+    """Written by hand: ecqa.jsonl is not at hand."""
+    choices = [{"label": letter, "text": text} for letter, text in zip(LETTERS, ("sky", "sun", "sky", "snow", "sea"), strict=True)]
+    key = {"answerKey": "C", "id": "7", "question": {"question_concept": "blue", "choices": choices, "stem": "What is blue?"}}
+    answers = str(write_lines(tmp_path / "cqa" / "dev_rand_split.jsonl", [key]))
+    annotated = {"id": "7", "positives": ["The sky is blue", "It is up."], "negatives": ["No sun is."], "explanation": "Look up."}
+    path = write_lines(tmp_path / "ecqa.jsonl", [annotated])
+    (question,) = read("ecqa", path, answer_key=answers)["train"]
+    assert prompt(question) == "Q: What is blue? (A) sky (B) sun (C) sky (D) snow (E) sea A:"
+    assert (question.answer, question.explanation, question.source_id, question.raw) == ("C", "Look up.", "7", annotated)
+    assert read("ecqa", path, answer_key=answers, explanation="taskA_pos")["train"][0].explanation == "The sky is blue. It is up."
+    with pytest.raises(UserError, match=r"ecqa\.jsonl:1: there is no question in this file; give `answer_key`"):
+        read("ecqa", path)
+    with pytest.raises(UserError, match=r"ecqa\.jsonl:1: the answer key has no id '8'"):
+        read("ecqa", write_lines(tmp_path / "ecqa.jsonl", [{**annotated, "id": "8"}]), answer_key=answers)

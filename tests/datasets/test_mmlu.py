@@ -125,6 +125,15 @@ def test_files_may_lie_in_one_folder_and_be_compressed(tmp_path: Path):
     assert [(question.raw["subject"], question.answer) for question in found] == [("a", "A"), ("b", "D")]
 
 
+def test_one_file_a_split_brings_the_subject_as_a_column(tmp_path: Path):
+    text = 'question,subject,choices,answer\nWho?,sociology,"[""a"", ""b"", ""c"", ""d""]",1\n'
+    for split in ("dev", "val", "test"):
+        write_text(tmp_path / f"{split}.csv", text)
+    found = read("mmlu", tmp_path, intro=True)
+    assert list(found) == ["dev", "validation", "test"]
+    assert prompt(found["test"][0]) == f"{INTRO} sociology. Q: Who? (A) a (B) b (C) c (D) d A:"
+
+
 @pytest.mark.parametrize(("row", "answer"), [({"answer": 2}, "C"), ({"answer": "C"}, "C"), ({"answer": "2"}, "C"), ({"answer": "c"}, "C")])
 def test_the_hubs_rows_have_a_list_of_choices(row: dict[str, Any], answer: str, tmp_path: Path):
     """Written by hand as the hub's rows are."""
