@@ -11,13 +11,16 @@ from teacherlm.answers import rule
 from teacherlm.errors import UserError, unknown
 from teacherlm.exports.files import Row, write_once
 from teacherlm.exports.finetune_cot import Sample, read_completions
+from teacherlm.exports.generated import SYSTEMS, Columns, generated_rows
 from teacherlm.exports.rationales import rationale_row, rationale_rows
 from teacherlm.exports.zero_shot_cot import METHODS, Head, LoggedAnswer, read_log
 
-KNOWN = ("finetune_cot", "zero_shot_cot")
+KNOWN = ("finetune_cot", "zero_shot_cot", *SYSTEMS)
 
 
-def import_file(what: str, file: Path, output: Path, dataset_key: str | None = None, overwrite: bool = False) -> int:
+def import_file(
+    what: str, file: Path, output: Path, dataset_key: str | None = None, overwrite: bool = False, columns: Columns | None = None
+) -> int:
     """Writes JSON lines; returns how many. Raises: UserError for an unknown system, and for a file that is none of its."""
     name = what.replace("-", "_")
     if name not in KNOWN:
@@ -26,7 +29,14 @@ def import_file(what: str, file: Path, output: Path, dataset_key: str | None = N
         raise UserError(f"--output {output}: expected the name of a .jsonl file.")
     if name == "finetune_cot" and dataset_key is not None:
         raise UserError("--dataset-key belongs to zero_shot_cot; a completion file names its dataset itself.")
-    rows = rationale_rows(read_completions(file), str(file)) if name == "finetune_cot" else log_rows(file, dataset_key)
+    if name in SYSTEMS and dataset_key is not None:
+        raise UserError(f"--dataset-key belongs to zero_shot_cot, not to {name}.")
+    if name not in SYSTEMS and columns not in (None, Columns()):
+        raise UserError(f"the options that name columns, and --questions, belong to {' and '.join(SYSTEMS)}, not to {name}.")
+    if name in SYSTEMS:
+        rows = generated_rows(name, file, columns or Columns())
+    else:
+        rows = rationale_rows(read_completions(file), str(file)) if name == "finetune_cot" else log_rows(file, dataset_key)
     counted = Counter[str]()
     write_once(output, _lines(rows, counted), overwrite)
     return counted["rows"]
