@@ -71,6 +71,11 @@ SPELLINGS: Mapping[str, Mapping[str, Any]] = {
     **{word: {"name": "openorca_mc"} for word in ("openorca_multiplechoice", "openorca_multiplechoice_10k", "openorca_mc10k")},
     "cot_collections": {"name": "cot_collection"},
     "slim_orca": {"name": "slimorca"},
+    "strategy_qa": {"name": "strategyqa"},
+    "commonsenseqa": {"name": "commonsense_qa"},
+    "aqua_rat": {"name": "aqua"},
+    "ai2_arc": {"name": "arc"},
+    **{f"arc_{subset}": {"name": "arc", "subset": subset} for subset in ("challenge", "easy")},
     **{f"winogrande_{size}": {"name": "winogrande", "size": size} for size in ("xs", "s", "m", "l", "xl")},
 }
 """Other names of datasets, as their sources spell them, and what they stand for."""

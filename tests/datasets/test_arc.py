@@ -95,6 +95,11 @@ def test_prepared_rows_keep_the_columns(tmp_path: Path):
     assert rows[0]["answerKey"] == "A" and rows[0]["question"]["stem"] == "Which palms?"
 
 
+def test_the_subset_may_stand_in_the_name(tmp_path: Path):
+    rows = prepared(tmp_path / "out", "arc-easy", write_subsets(tmp_path / "data"))
+    assert [row["id"] for row in rows] == ["Easy-Train"]
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [

@@ -68,7 +68,7 @@ def test_with_facts_the_question_reads_as_teacherlm_evaluates_it(folder: Path, p
 
 @pytest.mark.real
 def test_prepared_rows_keep_every_column_and_the_evidence_as_json(folder: Path, published: list[dict[str, Any]], tmp_path: Path):
-    rows = prepared(tmp_path / "out", "strategyqa", folder, explanations=True)
+    rows = prepared(tmp_path / "out", "strategy_qa", folder, explanations=True)
     assert len(rows) == 2061
     for row, source in zip(rows, published, strict=True):
         assert {name: row[name] for name in source if name not in ("answer", "evidence")} == {
