@@ -24,6 +24,8 @@ class Source:
     """The setting names something to read: its content decides the result, not its spelling."""
 
     kind: Literal["data", "model"]
+    words: tuple[str, ...] = ()
+    """Values that name nothing to read."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from teacherlm.splitting.lists import Key, read_lists
 from teacherlm.splitting.skeletons import Skeletons
 from teacherlm.store.scratch import Occurrences, scratch_database
 
-RANDOM, TEMPLATE = "random", "template"
+WAYS_TO_DRAW = RANDOM, TEMPLATE = "random", "template"
 LEFT_OUT = 255
 """In place of a part's number."""
 AT_ONCE = 1000
@@ -54,11 +54,11 @@ def cut(read: Read, how: Cut) -> Splits:
 
     A row keeps its id however it is cut. Raises: UserError where that cannot be: several splits, one template, lists that fit no row.
     """
-    if how.by not in (RANDOM, TEMPLATE) and how.train_share != Cut.train_share:
+    if how.by not in WAYS_TO_DRAW and how.train_share != Cut.train_share:
         raise UserError("train_share: needs split_by random or template.")
     if how.by is None:
         return read() if how.few_shot is None else _few_of_train(read, how)
-    if how.by in (RANDOM, TEMPLATE):
+    if how.by in WAYS_TO_DRAW:
         _only_split(read(), f"split_by {how.by}")
         parts = _drawn(read, how)
     else:
@@ -148,9 +148,9 @@ def _say_what_did_not_match(path: Path, lists: Mapping[str, Sequence[Key]], matc
         missing = len(set(keys) - matched)
         if missing == len(set(keys)):
             which = f"it has {len(keys)}, e.g. {keys[0]!r}" if keys else "all of it is in other lists"
-            raise UserError(f"{path}: no row of the source is in the list '{name}' ({which}).")
+            raise UserError(f"{path}: no row of the source is in the list '{name}' ({which}); a single list may be given too.")
         if missing:
-            say(f"prepare: {missing} of the {len(set(keys))} rows that {path} lists for '{name}' are not in the source.")
+            say(f"prepare: {missing} of the {len(set(keys))} rows that {path} lists for '{name}' are no questions of the source.")
     if left_out:
         say(f"prepare: {left_out} of {n} rows are in no list of {path}; they are left out.")
 
@@ -181,6 +181,7 @@ def _keep_few(parts: Parts, number: int, how: Cut) -> None:
     rows = [row for row, part in enumerate(parts.of_row) if part == number]
     if how.few_shot > len(rows):
         raise UserError(f"few_shot: {how.few_shot} is more than the {len(rows)} rows of '{parts.names[number]}'.")
+    say(f"prepare: {how.few_shot} of the {len(rows)} rows of '{parts.names[number]}' are kept.")
     kept = set(few_of(rows, how.few_shot, how.seed))
     for row in rows:
         if row not in kept:

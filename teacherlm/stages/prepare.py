@@ -19,7 +19,7 @@ from teacherlm.mixing import as_dataset
 from teacherlm.prompts import spec_of
 from teacherlm.records import Question
 from teacherlm.rows import WRITTEN, Row, RowLayout
-from teacherlm.splitting import Cut, cut
+from teacherlm.splitting import WAYS_TO_DRAW, Cut, cut
 from teacherlm.stage import Alias, Outcome, Positional, Source, Stage, StageConfig
 from teacherlm.store.files import DROPPED
 from teacherlm.store.scratch import Occurrences, scratch_database
@@ -56,7 +56,7 @@ class PrepareConfig(StageConfig):
     """Only the first rows of each split."""
     explanations: bool = False
     """Add `explanation_tail` and `explanation_head`: the layouts with the source's own explanation as the rationale."""
-    split_by: Annotated[str | None, Source("data")] = None
+    split_by: Annotated[str | None, Source("data", words=WAYS_TO_DRAW)] = None
     """Cut the source's one split into train and test: random; template (no question template is in both); or a file that says which row
     is where: {"train": [0, 2, ...], "test": [...]}, or a folder of ids, one a line: train_ids.txt, val_ids.txt, ..."""
     train_share: float = Field(default=0.7, gt=0.0, lt=1.0)
@@ -201,7 +201,8 @@ def _copied(chunks: Iterable[list[Row]], file: BinaryIO | None, bar: Progress) -
     """The same rows, each also written as a line of the file."""
     for chunk in chunks:
         if file is not None:
-            file.write(b"".join([orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in chunk]))
+            for row in chunk:
+                file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
         bar.advance(len(chunk))
         yield chunk
 

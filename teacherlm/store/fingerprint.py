@@ -75,7 +75,7 @@ def sources(config: Settings) -> Iterator[tuple[str, Source]]:
         for value in _leaves(getattr(config, name)):
             if isinstance(value, Settings):
                 yield from sources(value)
-            elif mark is not None and isinstance(value, (str, Path)):
+            elif mark is not None and isinstance(value, (str, Path)) and value not in mark.words:
                 yield str(value), mark
 
 
@@ -103,7 +103,7 @@ def _described(value: Any, source: Source | None, content: Content) -> Any:
         return {str(k): _described(v, source, content) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [_described(v, source, content) for v in value]
-    if source is not None and isinstance(value, (str, Path)):
+    if source is not None and isinstance(value, (str, Path)) and value not in source.words:
         return content(str(value), source.kind)
     return value
 

@@ -122,7 +122,7 @@ def test_lists_of_ids_are_followed_over_all_splits(test_data: Path, capsys: pyte
     said = " ".join(capsys.readouterr().err.split())
     assert f"{len(both)} rows that" in said and "are in another of its lists too; they are left out of 'train'" in said
     train = len(listed["train"]) - len(both)
-    assert f"{train - 7} of the {train} rows that" in said and "are not in the source" in said
+    assert f"{train - 7} of the {train} rows that" in said and "are no questions of the source" in said
     assert f"1 of {len(rows)} rows are in no list" in said
 
 
