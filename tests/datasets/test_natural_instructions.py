@@ -310,19 +310,28 @@ def test_both_real_schemas_become_one_dataset(test_data: Path, tmp_path: Path):
     assert rows[-1]["cot_text"].startswith("Q: Given a prompt and four completions, ") and " \nCompletion A: " in rows[-1]["input"]
 
 
+@pytest.fixture(scope="module")
+def tokenizer(stories260k: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(stories260k)
+
+
+@pytest.fixture(scope="module")
+def codah(test_data: Path) -> Task:
+    path = test_data / "data" / "natural_instructions" / "task156_codah_classification_adversarial.json"
+    return parse_task("task156", json.loads(path.read_text()), "here")
+
+
 @pytest.mark.real
 @settings(max_examples=25, deadline=None)
 @given(limit=st.integers(60, 512), seed=st.integers(0, 9), number=st.integers(0, 2770))
 def test_real_prompts_counted_by_a_real_tokenizer_never_exceed_the_budget(
-    limit: int, seed: int, number: int, stories260k: Path, test_data: Path
+    limit: int, seed: int, number: int, codah: Task, tokenizer: Any, stories260k: Path
 ):
-    from transformers import AutoTokenizer
-
-    path = test_data / "data" / "natural_instructions" / "task156_codah_classification_adversarial.json"
-    parsed = parse_task("task156", json.loads(path.read_text()), "here")
     own = NaturalInstructionsSettings(tk_instruct=True, tokenizer=str(stories260k), max_source_length=limit, max_target_length=8)
-    question = build_question(parsed, parse_instance(parsed.instances[number], "here"), number, own, seed, "here", lengths(own))
-    tokenizer, words = AutoTokenizer.from_pretrained(stories260k), template("tk_instruct")
+    question = build_question(codah, parse_instance(codah.instances[number], "here"), number, own, seed, "here", lengths(own))
+    words = template("tk_instruct")
     assert len(tokenizer(words.prompt(question))["input_ids"]) <= limit and len(tokenizer(words.label(question))["input_ids"]) <= 8
 
 
