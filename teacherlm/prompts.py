@@ -162,10 +162,10 @@ class PlainTemplate:
         return self._tidy(f"{said}{self.opening}{body}{self._options(question.choices)}{self.closing}")
 
     def _options(self, choices: Sequence[str]) -> str:
-        options = [f"({letter}) {choice.strip()}" for letter, choice in zip(letters(choices), choices, strict=True)]
-        if not options:
+        if not choices:
             return ""
-        return f" Answer choices: {', '.join(options)}." if self.listed else "".join(f" {option}" for option in options)
+        options = [f"({letter}) {choice.strip()}" for letter, choice in zip(letters(choices), choices, strict=True)]
+        return f" Answer choices: {', '.join(options)}." if self.listed else " " + " ".join(options)
 
     def label(self, question: Question) -> str:
         return self.answer(question.answer, question.choices)

@@ -50,11 +50,11 @@ def read_file(values: Any) -> Any:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError:
-        raise UserError(f"{path}: no such file.") from None
+        raise UserError(f"file: {path}: no such file.") from None
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 (byte {error.start}).") from None
+        raise UserError(f"file: {path}: not UTF-8 (byte {error.start}).") from None
     if not text.strip():
-        raise UserError(f"{path}: the file is empty.")
+        raise UserError(f"file: {path}: the file is empty.")
     _origins[text] = str(path)
     return {**{name: value for name, value in values.items() if name != "file"}, "text": text}
 

@@ -30,8 +30,12 @@ class FsCotSettings(ChosenSettings):
             return values
         if not values.get("shots"):
             raise UserError("shots: is required, a file with the examples.")
+        try:
+            block = read_shots(values["shots"], str(values.get("key", "")))
+        except UserError as error:
+            raise UserError(f"shots: {error}") from None
         others = {name: value for name, value in values.items() if name not in ("shots", "key", "block")}
-        return {**others, "block": read_shots(values["shots"], str(values.get("key", "")))}
+        return {**others, "block": block}
 
 
 def build(settings: FsCotSettings) -> Template:

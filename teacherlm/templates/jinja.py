@@ -58,10 +58,13 @@ class JinjaSettings(ChosenSettings):
     def _has_a_prompt(self) -> "JinjaSettings":
         if not self.text.strip():
             raise UserError("file: is required, a Jinja file that defines `prompt(question, choices)`.")
-        page = compiled(self.text)
+        try:
+            page = compiled(self.text)
+        except UserError as error:
+            raise UserError(f"file: {error}") from None
         if "prompt" not in page.macros:
             found = f"found {', '.join(page.macros)}" if page.macros else "found no macro"
-            raise UserError(f"{page.place}: defines no macro `prompt(question, choices)` ({found}).")
+            raise UserError(f"file: {page.place}: defines no macro `prompt(question, choices)` ({found}).")
         return self
 
 

@@ -34,7 +34,7 @@ class Verbatim(PlainTemplate):
 
 def build(settings: VerbatimSettings) -> Template:
     return Verbatim(
-        spec_of(settings), opening="", closing="", statement=settings.delimiter, letter=("", ""), stop="", leads={}, squeezed=False
+        spec_of(settings), opening="", closing="", statement=settings.delimiter, letter=("", ""), stop="", leads={}, gap="", squeezed=False
     )
 
 
