@@ -126,6 +126,5 @@ class ChosenSettings(Settings):
 
 EngineChoice = Annotated[SerializeAsAny[ChosenSettings], BeforeValidator(chosen("engines", default="transformers"))]
 TemplateChoice = Annotated[SerializeAsAny[ChosenSettings], BeforeValidator(chosen("templates", spelled=_template_spelled))]
-ObjectiveChoice = Annotated[SerializeAsAny[ChosenSettings], BeforeValidator(chosen("objectives", default="sft"))]
 WayChoice = Annotated[SerializeAsAny[ChosenSettings], BeforeValidator(chosen("ways", default="rationalise"))]
 GateChoice = Annotated[SerializeAsAny[ChosenSettings], BeforeValidator(chosen("gates"))]

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from teacherlm.catalog import ObjectiveChoice, find
+from teacherlm.catalog import find
 from teacherlm.errors import UserError
 from teacherlm.log import say
 from teacherlm.prompts import find_template, gathered, short_name
 from teacherlm.stage import Alias, Input, Model, Outcome, Stage, StageConfig
 from teacherlm.store.manifest import require_finished
 from teacherlm.training.objectives.sft import SftSettings
-from teacherlm.training.settings import Recipe, Scratch
+from teacherlm.training.settings import ObjectiveChoice, Recipe, Scratch
 
 if TYPE_CHECKING:
     from teacherlm.training.encoding import Encoded
@@ -83,19 +83,22 @@ def finetune(config: FinetuneConfig) -> Outcome:
     from transformers import set_seed
 
     from teacherlm.training.families import Causal
+    from teacherlm.training.objective import Tools
     from teacherlm.training.run import Job, train
-    from teacherlm.training.texts import Reader, build_texts, read_table, specs_of
+    from teacherlm.training.texts import Reader, read_table, specs_of
 
     if config.model is not None and Path(config.model).exists():
         require_finished(Path(config.model))
     table = read_table(config.input, config.limit)
     tokenizer = _build_tokenizer(config, table)
-    texts = build_texts(table, config.train_on, config.loss_on == "completion", Reader(tokenizer, _student(config)))
+    reader = Reader(tokenizer, _student(config))
+    texts = config.objective.texts(table, config.train_on, config.loss_on == "completion", reader)
     specs = specs_of(table)
     if own := _chat_text(specs):
         tokenizer.chat_template = own  # goes into every checkpoint
     family = Causal()
-    objective = find("objectives", config.objective.name).build(config.objective, family)
+    tools = Tools(tokenizer, config.seed, config.trust_remote_code)
+    objective = find("objectives", config.objective.name).build(config.objective, family, tools)
     limit = _limit(config, tokenizer)
     encoded, kept_out = (_encode(part, tokenizer, objective, family, limit) for part in split(texts, config.held_out, config.seed))
     if truncated := encoded.counts()["truncated"]:
@@ -107,7 +110,7 @@ def finetune(config: FinetuneConfig) -> Outcome:
         "seed": config.seed,
         "student": _student(config),
     }
-    job = Job(config, tokenizer, objective, encoded.rows, kept_out.rows, facts, config.output)
+    job = Job(config, tokenizer, family, objective, encoded.rows, kept_out.rows, facts, config.output)
 
     def build(start: Path | None) -> Any:
         set_seed(config.seed)

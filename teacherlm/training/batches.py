@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from teacherlm.errors import UserError
-from teacherlm.training.families import IGNORE, Batch, Row
+from teacherlm.training.families import IGNORE, Batch, Family, Row
 
 LARGEST_DEFAULT_MICRO_BATCH = 16
 GROUPED_BATCHES = 16
@@ -91,8 +91,8 @@ class MicroBatches:
 class Rows(Dataset[Row]):
     """Tokenised rows in memory; `~i` is row i without labels."""
 
-    def __init__(self, rows: Sequence[Row]) -> None:
-        self.rows = rows
+    def __init__(self, rows: Sequence[Row], family: Family) -> None:
+        self.rows, self.family = rows, family
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -104,7 +104,7 @@ class Rows(Dataset[Row]):
         return {**row, "labels": row["labels"] * 0 + IGNORE}
 
     def lengths(self) -> list[int]:
-        return [len(row["input_ids"]) for row in self.rows]
+        return list(map(self.family.length, self.rows))
 
 
 class EpochLoader(DataLoader[Row]):

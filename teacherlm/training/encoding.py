@@ -6,7 +6,7 @@ from itertools import takewhile
 from typing import Any
 
 from teacherlm.training.families import IGNORE, Family, Row
-from teacherlm.training.objective import Join, Objective
+from teacherlm.training.objective import Example, Join, Objective
 from teacherlm.training.texts import Text
 
 CHUNK = 1000
@@ -29,15 +29,15 @@ class Encoded:
 def encode(texts: Sequence[Text], tokenizer: Any, objective: Objective, family: Family, limit: int) -> Encoded:
     """The rows of all texts, none longer than `limit` tokens."""
     encoded = Encoded()
-    for tokens in tokenised(texts, tokenizer):
+    for text, tokens in zip(texts, tokenised(texts, tokenizer), strict=True):
         prompt, target = tokens.prompt, tokens.target
         if len(prompt) + len(target) > limit:
             encoded.truncated += 1
             encoded.completions_cut += len(target) > limit
             prompt, target = fit(prompt, target, limit)
         join = _silencing(family.join, tokens.silent) if tokens.silent else family.join
-        for row in objective.encode({"prompt": prompt, "target": target}, join):
-            encoded.tokens += len(row["input_ids"])
+        for row in objective.encode(Example(prompt, target, text.part, text.score), join):
+            encoded.tokens += family.length(row)
             encoded.rows.append(row)
     return encoded
 

@@ -12,14 +12,22 @@ IGNORE = -100
 """Label of a position that carries no loss (torch's own default)."""
 
 Row = dict[str, Any]
-"""`input_ids` and `labels`: int32 arrays of one row; further keys belong to an objective."""
+"""`input_ids` and `labels`: int32 arrays of one row; further keys are numbers and belong to an objective."""
 Batch = dict[str, Tensor]
-"""Rows padded on the right: `input_ids` and `labels`, int64 [rows, longest]."""
+"""Rows padded on the right: `input_ids` and `labels`, int64 [rows, longest]; an objective's keys as float tensors [rows]."""
 
 
 class Family(Protocol):
     def join(self, prompt: Sequence[int], target: Sequence[int]) -> Row:
         """A training row in which only `target` carries loss."""
+        ...
+
+    def length(self, row: Row) -> int:
+        """Tokens that the row costs."""
+        ...
+
+    def batch(self, rows: Sequence[Row], pad: int) -> Batch:
+        """Rows of unequal length, padded on the right."""
         ...
 
     def predicted(self, model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -38,6 +46,12 @@ class Causal:
         labels[: max(1, len(prompt))] = IGNORE
         return {"input_ids": ids, "labels": labels}
 
+    def length(self, row: Row) -> int:
+        return len(row["input_ids"])
+
+    def batch(self, rows: Sequence[Row], pad: int) -> Batch:
+        return padded(rows, pad)
+
     def predicted(self, model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
         # Without an attention mask: padding lies to the right, where no real token looks. Saves building the mask, and
         # SDPA takes its causal path.
@@ -49,10 +63,14 @@ class Causal:
 
 def padded(rows: Sequence[Row], pad: int) -> Batch:
     """Rows of unequal length as one batch, padded on the right."""
-    width = max(len(row["input_ids"]) for row in rows)
-    ids = np.full((len(rows), width), pad, dtype=np.int64)
-    labels = np.full((len(rows), width), IGNORE, dtype=np.int64)
-    for i, row in enumerate(rows):
-        ids[i, : len(row["input_ids"])] = row["input_ids"]
-        labels[i, : len(row["labels"])] = row["labels"]
-    return {"input_ids": torch.from_numpy(ids), "labels": torch.from_numpy(labels)}
+    filled = {"input_ids": _filled([row["input_ids"] for row in rows], pad), "labels": _filled([row["labels"] for row in rows], IGNORE)}
+    extra = {key: torch.tensor([float(row[key]) for row in rows]) for key in rows[0] if key not in filled}
+    return {**filled, **extra}
+
+
+def _filled(arrays: Sequence[Any], value: int) -> Tensor:
+    width = max(map(len, arrays))
+    whole = np.full((len(arrays), width), value, dtype=np.int64)
+    for line, array in zip(whole, arrays, strict=True):
+        line[: len(array)] = array
+    return torch.from_numpy(whole)

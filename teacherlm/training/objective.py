@@ -1,6 +1,7 @@
 """What an objective is: what a row becomes, what is summed over a batch, and what the sums are divided by."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -10,14 +11,39 @@ from teacherlm.training.families import Batch, Row
 Join = Callable[[Sequence[int], Sequence[int]], Row]
 
 
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One text in tokens."""
+
+    prompt: Sequence[int]
+    target: Sequence[int]
+    part: str = ""
+    """Which of the objective's tasks it belongs to."""
+    score: float = 0.0
+    """What a model is to give it, where the objective is to score."""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What an objective may need of the student's side to be built."""
+
+    tokenizer: Any
+    seed: int = 0
+    trust_remote_code: bool = False
+
+
 class Objective(Protocol):
     """loss = Σ weight · sum / count by term, with sum and count over the whole optimizer step.
 
     Sums and counts are kept apart so that any cut into micro-batches and processes gives the same gradient.
     """
 
-    def encode(self, example: Mapping[str, Sequence[int]], join: Join) -> list[Row]:
-        """The training rows of an example; `prompt` and `target` are its tokens."""
+    def encode(self, example: Example, join: Join) -> list[Row]:
+        """The training rows of an example. Keys beside the family's own are numbers, and reach the batch as tensors [rows]."""
+        ...
+
+    def refresh(self, model: Any, batch: Batch) -> Batch:
+        """The batch as it is trained on; an objective may put the student's own words in place of the dataset's."""
         ...
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:

@@ -31,7 +31,7 @@ from teacherlm.training.checkpointing import (
     require_same_state,
 )
 from teacherlm.training.ds_config import read_ds_config, require_agreement, zero_stage
-from teacherlm.training.families import Row, padded
+from teacherlm.training.families import Family, Row
 from teacherlm.training.metrics import MetricsFile
 from teacherlm.training.objective import Objective
 from teacherlm.training.processes import training_environment, wandb_run
@@ -47,6 +47,7 @@ class Job:
 
     recipe: Recipe
     tokenizer: Any
+    family: Family
     objective: Objective
     rows: list[Row]
     held_out: list[Row]
@@ -149,13 +150,9 @@ class _GoOnCounting(TrainerCallback):  # type: ignore[misc]
 
 
 def _loader(job: Job, rows: list[Row], pieces: Cut, process: int) -> EpochLoader:
-    table = Rows(rows)
+    table = Rows(rows, job.family)
     batches = MicroBatches(table.lengths(), pieces, job.recipe.seed, process, job.recipe.group_by_length)
-    return build_loader(table, batches, partial(_collate, pad=job.tokenizer.pad_token_id))
-
-
-def _collate(rows: list[Row], pad: int) -> Any:
-    return padded(rows, pad)
+    return build_loader(table, batches, partial(job.family.batch, pad=job.tokenizer.pad_token_id))
 
 
 def results(run: Path) -> dict[str, float]:

@@ -2,9 +2,26 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, SerializeAsAny
 
+from teacherlm.catalog import ChosenSettings, chosen
 from teacherlm.stage import Alias, Runtime, Settings
+
+
+class ObjectiveSettings(ChosenSettings):
+    """Settings of a file in `training/objectives/`, and what of a dataset it trains on."""
+
+    def texts(self, table: Any, column: str, completion_only: bool, reader: Any) -> Any:
+        """The training texts of a table; an objective with other needs than a column of text overrides this.
+
+        Raises: UserError naming the row that cannot be trained on.
+        """
+        from teacherlm.training.texts import build_texts
+
+        return build_texts(table, column, completion_only, reader)
+
+
+ObjectiveChoice = Annotated[SerializeAsAny[ObjectiveSettings], BeforeValidator(chosen("objectives", default="sft"))]
 
 
 class Scratch(Settings):

@@ -1,6 +1,5 @@
 """Supervised finetuning: cross-entropy of the target's tokens."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,15 +8,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from teacherlm.training.families import IGNORE, Batch, Family, Row
-from teacherlm.training.objective import Join
+from teacherlm.training.objective import Example, Join
 
 
 @dataclass(frozen=True)
 class Sft:
     family: Family
 
-    def encode(self, example: Mapping[str, Sequence[int]], join: Join) -> list[Row]:
-        return [join(example["prompt"], example["target"])]
+    def encode(self, example: Example, join: Join) -> list[Row]:
+        return [join(example.prompt, example.target)]
+
+    def refresh(self, model: Any, batch: Batch) -> Batch:
+        return batch
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
         return {"sft": (batch["labels"] != IGNORE).sum()}

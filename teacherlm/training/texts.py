@@ -31,6 +31,10 @@ class Text:
     """`file:line` or `folder: row 12 (id dev_0)`, for messages."""
     spans: tuple[tuple[int, int], ...] = ()
     """Of a chat: the parts of the text that carry loss. Its text has the special tokens in it, none are added."""
+    part: str = ""
+    """Which of an objective's tasks it belongs to, where a row gives several ("label", "rationale")."""
+    score: float = 0.0
+    """What a model is to give the text, where the objective is to score."""
 
 
 @dataclass(frozen=True)

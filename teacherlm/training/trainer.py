@@ -53,7 +53,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         return self.loader
 
     def get_batch_samples(self, epoch_iterator: Iterator[Batch], num_batches: int, device: Any) -> tuple[list[Batch], dict[str, Tensor]]:
-        batches = list(itertools.islice(epoch_iterator, num_batches))
+        batches = [self.objective.refresh(self.model_wrapped, batch) for batch in itertools.islice(epoch_iterator, num_batches)]
         self._new_tokens += sum(int((b["labels"] != IGNORE).sum()) for b in batches)
         return batches, self.totals(batches, device)
 

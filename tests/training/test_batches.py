@@ -43,7 +43,7 @@ def test_epochs_and_seeds_differ_and_repeat():
 
 
 def test_a_process_without_rows_gets_one_without_labels():
-    table = Rows([Causal().join([3], [4, 5])])
+    table = Rows([Causal().join([3], [4, 5])], Causal())
     batches = list(MicroBatches(table.lengths(), cut(4, 2, None, 2), seed=0, process=1))
     assert batches == [[~0]]
     assert table[~0]["labels"].tolist() == [-100, -100, -100]

@@ -22,7 +22,7 @@ def unequal_rows(count: int):
 
 
 def gradients_of_first_step(model, micro: int, folder: Path) -> list[torch.Tensor]:
-    table = Rows(unequal_rows(16))
+    table = Rows(unequal_rows(16), Causal())
     pieces = cut(16, micro, None, 1)
     arguments = TrainingArguments(
         output_dir=str(folder),

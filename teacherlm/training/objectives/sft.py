@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from teacherlm.catalog import ChosenSettings
 from teacherlm.stage import Plugin
+from teacherlm.training.settings import ObjectiveSettings
 
 
-class SftSettings(ChosenSettings):
+class SftSettings(ObjectiveSettings):
     name: str = "sft"
 
 
-def build(settings: SftSettings, family: Any) -> Any:
+def build(settings: SftSettings, family: Any, tools: Any) -> Any:
     from teacherlm.training.sft import Sft
 
     return Sft(family)

@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from teacherlm.catalog import ChosenSettings
 from teacherlm.stage import Plugin
+from teacherlm.training.settings import ObjectiveSettings
 
 
-class SftHalvedSettings(ChosenSettings):
+class SftHalvedSettings(ObjectiveSettings):
     name: str = "sft_halved"
 
 
-def build(settings: SftHalvedSettings, family: Any) -> Any:
+def build(settings: SftHalvedSettings, family: Any, tools: Any) -> Any:
     from teacherlm.training.sft import Sft
 
     class SftHalved(Sft):
