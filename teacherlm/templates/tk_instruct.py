@@ -59,12 +59,13 @@ class TkInstruct(PlainTemplate):
     def prompt(self, question: Question) -> str:
         parts = dict(question.blocks) if {name for name, _ in question.blocks} <= {TASK, DEFINITION, INPUT} else {}
         definition = question.definition.strip() or self.definition.strip()
+        asked = question.question.removeprefix(question.definition)
         return "".join(
             (
                 f"{parts[TASK]}. " if TASK in parts else "",
                 ended(f"{DEFINED}{definition}") + "\n\n" if definition else "",
                 *demonstrated(question.demonstrations),
-                ended(f"{ASKED}{parts.get(INPUT, question.question).strip()}{_listed(question.choices)}"),
+                ended(f"{ASKED}{parts.get(INPUT, asked).strip()}{_listed(question.choices)}"),
                 ANSWERED,
             )
         )

@@ -6,6 +6,7 @@ import pytest
 from dataset_files import prepared, prompt, read, rows_of, write_lines, write_text
 
 from teacherlm.errors import UserError
+from teacherlm.prompts import template
 from teacherlm.records import Question
 
 LETTERS = "ABCD"
@@ -57,6 +58,13 @@ def test_the_other_header_gives_the_same_questions(folder: Path):
 def test_with_intro_the_prompt_is_that_of_teacherlms_evaluation(folder: Path):
     first = read("mmlu", folder / "test", intro=True)["test"][0]
     assert prompt(first) == f"{INTRO} abstract algebra. Q: {FIELD} A:"
+
+
+@pytest.mark.real
+def test_other_templates_say_the_intro_once(folder: Path):
+    first = read("mmlu", folder / "test", intro=True)["test"][0]
+    for spec in ("tk_instruct", "zs", "ft_cot_token", "ft_natural"):
+        assert template(spec).prompt(first).count(INTRO) == 1, spec
 
 
 @pytest.mark.real
