@@ -283,9 +283,15 @@ def letters(choices: Sized) -> str:
     return LETTERS[: len(choices)]
 
 
-def teacher_text(question: str, answer_text: str, kind: str) -> str:
-    """What a teacher that explains a given answer reads: `Q: ... A: The answer is (B). Let's think step by step.`
+def teacher_texts(question: str, answer_text: str) -> dict[str, str]:
+    """Kind -> what a teacher that explains a given answer reads: `Q: ... A: The answer is (B). Let's think step by step.`
 
     `question` and `answer_text` in TeacherLM's words, whatever the student reads.
     """
-    return clean(question + answer_text + SUFFIX[kind])
+    stated = clean(question + answer_text)
+    return {kind: stated + suffix for kind, suffix in SUFFIX.items()}
+
+
+def teacher_text(question: str, answer_text: str, kind: str) -> str:
+    """One of the `teacher_texts`."""
+    return clean(question + answer_text) + SUFFIX[kind]

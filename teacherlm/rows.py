@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from teacherlm.errors import UserError
-from teacherlm.prompts import KINDS, TEXT_COLUMN, TEXTS, letters, teacher_text, template
+from teacherlm.prompts import KINDS, TEXT_COLUMN, TEXTS, letters, teacher_texts, template
 from teacherlm.records import ATTEMPT, OUR_COLUMNS, Question, content_id
 
 EXPLAINED = ("explanation_tail", "explanation_head")
@@ -67,8 +67,8 @@ class RowLayout:
 
 
 def _add_teacher_texts(row: Row, prompt: str, answer_text: str) -> None:
-    for kind in KINDS:
-        row[TEXT_COLUMN[kind]] = teacher_text(prompt, answer_text, kind)
+    for kind, text in teacher_texts(prompt, answer_text).items():
+        row[TEXT_COLUMN[kind]] = text
 
 
 def _add_extra(row: Row, question: Question) -> None:
@@ -97,9 +97,7 @@ def _place(question: Question) -> str:
 
 
 def _source_columns(raw: Mapping[str, Any]) -> Row:
-    columns = tuple(raw)
-    names = _names(columns)
-    return dict(raw) if names == columns else dict(zip(names, raw.values(), strict=True))
+    return dict(zip(_names(tuple(raw)), raw.values(), strict=True))
 
 
 @lru_cache(maxsize=256)

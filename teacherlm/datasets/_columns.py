@@ -84,50 +84,47 @@ class _Builder:
     def __init__(self, settings: ColumnSettings, typed: bool) -> None:
         self._rule, self._answer_is, self._typed = settings.answer_rule, settings.answer_is, typed
         self._left_out = frozenset(settings.leave_out)
-        self._required = frozenset(("question", "answer", *settings.columns))
         named = {name: settings.columns.get(name, name) for name in COLUMNS}
         self._several = named["choices"] if isinstance(named["choices"], list) else None
-        self._name = {name: str(theirs) for name, theirs in named.items()}
+        self._question, self._choices, self._answer, self._explanation, self._id = (str(named[name]) for name in COLUMNS)
+        self._mapped = [theirs for theirs in settings.columns.values() if isinstance(theirs, str)]
 
     def question(self, row: dict[str, Any], where: str) -> Question:
-        question, gold = self._value(row, "question", where), self._value(row, "answer", where)
+        for column in self._mapped:
+            require(row, column, where)
+        question, identity = row.get(self._question), row.get(self._id)
         if type(question) is not str or not question.strip():
-            question = _as_text(question, f"{where}: column '{self._name['question']}'")
+            question = _as_text(require(row, self._question, where), f"{where}: column '{self._question}'")
         options = self._options(row, where)
-        answer = self._letter(gold, options, where) if options.texts else self._free(gold, where)
-        identity, explanation = self._value(row, "id", where), self._value(row, "explanation", where)
+        answer = self._letter(row, options, where) if options.texts else self._free(row, where)
         return Question(
             question=question,
             answer=answer,
             choices=options.texts,
             answer_rule="letter" if options.texts else self._rule or _rule_for(answer),
-            explanation=explanation_of(explanation),
+            explanation=explanation_of(row.get(self._explanation)),
             source_id="" if identity is None else str(identity),
             raw={name: value for name, value in row.items() if name not in self._left_out} if self._left_out else row,
             where=where,
         )
 
-    def _value(self, row: Row, name: str, where: str) -> Any:
-        theirs = self._name[name]
-        if theirs in row:
-            return row[theirs]
-        return require(row, theirs, where) if name in self._required else None
-
     def _options(self, row: Row, where: str) -> Options:
         if self._several is not None:
             return in_columns([(name, require(row, name, where)) for name in self._several], where)
-        given = self._value(row, "choices", where)
-        return NO_OPTIONS if given is None else in_one_column(given, where, self._name["choices"])
+        given = row.get(self._choices)
+        return NO_OPTIONS if given is None else in_one_column(given, where, self._choices)
 
-    def _letter(self, gold: Any, options: Options, where: str) -> str:
+    def _letter(self, row: Row, options: Options, where: str) -> str:
+        gold = row.get(self._answer)
         if type(gold) is str and not self._answer_is and (letter := plain_letter(gold, options)):
             return letter
-        place = f"{where}: column '{self._name['answer']}'"
-        return as_letter(_present(gold, place), options, self._answer_is, self._typed, place)
+        place = f"{where}: column '{self._answer}'"
+        return as_letter(_present(require(row, self._answer, where), place), options, self._answer_is, self._typed, place)
 
-    def _free(self, gold: Any, where: str) -> str:
-        place = f"{where}: column '{self._name['answer']}'"
-        if isinstance(_present(gold, place), bool):
+    def _free(self, row: Row, where: str) -> str:
+        place = f"{where}: column '{self._answer}'"
+        gold = _present(require(row, self._answer, where), place)
+        if isinstance(gold, bool):
             return "yes" if gold else "no"
         if isinstance(gold, (list, Mapping)):
             raise UserError(f"{place}: expected a text, a number, true or false, found {type(gold).__name__}.")

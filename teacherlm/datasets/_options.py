@@ -29,7 +29,7 @@ def in_one_column(given: Any, where: str, column: str = "choices") -> Options:
 
     Raises: UserError for another shape, and for more choices than letters.
     """
-    if isinstance(given, list) and 0 < len(given) <= len(LETTERS) and all(type(text) is str for text in given):
+    if type(given) is list and 0 < len(given) <= len(LETTERS) and {*map(type, given)} == {str}:
         return Options(LABELS[len(given)], tuple(given))
     if given is None or given == [] or given == "":
         return NO_OPTIONS
@@ -64,7 +64,7 @@ def in_columns(cells: Sequence[tuple[str, Any]], where: str) -> Options:
 
 def plain_letter(gold: str, options: Options) -> str | None:
     """The letter of the one choice that has the answer as its label and whose like is no choice's text; None where it is not so plain."""
-    if options.labels.count(gold) != 1 or any(text.strip() == gold for text in options.texts):
+    if options.labels.count(gold) != 1 or gold in [text.strip() for text in options.texts]:
         return None
     return LETTERS[options.labels.index(gold)]
 

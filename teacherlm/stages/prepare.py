@@ -22,12 +22,13 @@ from teacherlm.rows import WRITTEN, Row, RowLayout
 from teacherlm.splitting import WAYS_TO_DRAW, Cut, cut
 from teacherlm.stage import Alias, Outcome, Positional, Source, Stage, StageConfig
 from teacherlm.store.files import DROPPED
-from teacherlm.store.scratch import Occurrences, scratch_database
+from teacherlm.store.scratch import Occurrences, few_collections, scratch_database
 from teacherlm.store.sources import Origin
 from teacherlm.store.staging import staged
 
 CHUNK = 1000
 """Rows that go through each step together."""
+BUFFER = 1 << 20
 
 
 class PrepareConfig(StageConfig):
@@ -90,7 +91,7 @@ def prepare(config: PrepareConfig) -> Outcome:
         splits = {**splits, chosen: _decontaminated(splits[chosen], config, dataset)}
     layout = RowLayout(spec or dataset.template, bool(spec), config.explanations)
     counts = {}
-    with staged(config.output) as part, ExitStack() as opened:
+    with staged(config.output) as part, few_collections(), ExitStack() as opened:
         dropped = Dropped(part / DROPPED, config.on_bad_row == "fail", opened)
         for split, questions in splits.items():
             jsonl = part / f"{name}.jsonl" if split == chosen else None
@@ -176,7 +177,7 @@ def _write_split(folder: Path, jsonl: Path | None, questions: Iterable[Question 
     from teacherlm.store.hf import write_dataset
 
     with ExitStack() as stack:
-        file = stack.enter_context(jsonl.open("wb")) if jsonl else None
+        file = stack.enter_context(jsonl.open("wb", BUFFER)) if jsonl else None
         names = Occurrences(stack.enter_context(scratch_database()))
         bar = stack.enter_context(progress(f"prepare {folder.name}", None, "rows"))
         chunks = _copied(_with_ids(_chunks(kept.rows(questions)), names), file, bar)

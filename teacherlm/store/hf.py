@@ -6,7 +6,8 @@ and the earlier ones are brought to the final types at the end, so that nothing 
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from contextlib import suppress
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -108,15 +109,29 @@ def _columns(batch: list[Row], before: int, origin: str) -> dict[str, Any]:
     """Column -> pyarrow array of inferred type. Raises: UserError naming the column and the rows."""
     place = f"{origin}: " if origin else ""
     columns = {}
-    for name in dict.fromkeys(name for row in batch for name in row):
-        values = [row.get(name) for row in batch]
+    shapes = {tuple(row) for row in batch}
+    for name in dict.fromkeys(chain.from_iterable(shapes if len(shapes) == 1 else batch)):
+        values = [row[name] for row in batch] if len(shapes) == 1 else [row.get(name) for row in batch]
         try:
-            columns[name] = pa.array(values)
+            columns[name] = _array(values)
         except (pa.ArrowException, OverflowError) as error:
             kinds = ", ".join(sorted({type(value).__name__ for value in values if value is not None}))
             rows = f"{before + 1}-{before + len(batch)}"
             raise UserError(f"{place}column '{name}': values in rows {rows} cannot share a type ({kinds}: {error}).") from None
     return columns
+
+
+def _array(values: list[Any]) -> Any:
+    """Texts, and lists of them, are tried first: they are most of what there is, and need no look at all of them to find their type."""
+    first, likely = values[0], None
+    if type(first) is str:
+        likely = pa.string()
+    elif type(first) is list and first and type(first[0]) is str:
+        likely = pa.list_(pa.string())
+    if likely is not None:
+        with suppress(pa.ArrowException):
+            return pa.array(values, likely)
+    return pa.array(values)
 
 
 def _unified(one: Any, other: Any, origin: str) -> Any:

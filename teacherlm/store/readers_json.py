@@ -1,12 +1,13 @@
 """Rows of a file of JSON lines, or of one JSON list."""
 
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from teacherlm.errors import UserError
-from teacherlm.store.readers_text import Found, byte_lines, encoding_of, opened, text_lines, undecodable
+from teacherlm.store.readers_text import Found, encoding_of, opened, text_lines, undecodable
 
 
 def json_rows(path: Path, encoding: str = "utf-8") -> Found:
@@ -46,28 +47,27 @@ def _list_rows(path: Path, encoding: str) -> Found:
 
 
 def _line_rows(path: Path, encoding: str) -> Found:
-    empty = True
-    for where, row in _utf8_rows(path) if encoding == "utf-8" else _other_rows(path, encoding):
-        empty = False
-        yield where, row
-    if empty:
+    rows = _utf8_rows(path) if encoding == "utf-8" else _other_rows(path, encoding)
+    first = next(rows, None)
+    if first is None:
         raise UserError(f"{path}: the file has no rows.")
+    return chain((first,), rows)
 
 
 def _utf8_rows(path: Path) -> Found:
     loads, place = orjson.loads, f"{path}:"
-    for number, line in enumerate(byte_lines(path), start=1):
-        try:
-            row = loads(line)
-        except orjson.JSONDecodeError as error:
-            if not line.strip():
+    with opened(path) as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                row = loads(line)
+            except orjson.JSONDecodeError as error:
+                if not line.strip():
+                    continue
+                where, broken = f"{place}{number}", _not_utf8(line)
+                yield where, undecodable(where, broken) if broken else _not_json(where, line, error)
                 continue
-            broken = _not_utf8(line)
             where = f"{place}{number}"
-            yield where, undecodable(where, broken) if broken else _not_json(where, line, error)
-            continue
-        where = f"{place}{number}"
-        yield where, row if type(row) is dict else _no_object(where, row)
+            yield where, row if type(row) is dict else _no_object(where, row)
 
 
 def _other_rows(path: Path, encoding: str) -> Found:
