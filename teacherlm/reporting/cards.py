@@ -111,9 +111,9 @@ def command_of(manifest: Manifest) -> str:
         return public(manifest.command)
     words = ["teacherlm", manifest.stage]
     for name, field in type(config).model_fields.items():
-        value = getattr(config, name)
-        if field.is_required() or value != field.get_default(call_default_factory=True):
-            words += _option(name, _spelled(value))
+        value = _spelled(getattr(config, name))
+        if field.is_required() or value != _spelled(field.get_default(call_default_factory=True)):
+            words += _option(name, value)
     return public(shlex.join(words))
 
 

@@ -69,7 +69,7 @@ def dataset_card(folder: Path, own: Manifest) -> str:
         "judged": list(_judged(own)),
         "columns": [(name, str(field.type), _meaning(name)) for name, field in _fields(rows)],
         "examples": [_example(row, kinds) for row in _drawn(rows)],
-        "commands": [cards.command_of(one) for one in (*before, own)],
+        "commands": list(filter(None, map(cards.command_of, (*before, own)))),
         "repository": cards.REPOSITORY,
     }
     front = _front(title, len(rows), prepared, kinds)

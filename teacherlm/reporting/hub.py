@@ -186,7 +186,6 @@ def push(uploads: Sequence[Upload], private: bool) -> None:
 
     Raises: UserError where there is no network or no token, and with the hub's own words where it refuses.
     """
-    from httpx import HTTPError
     from huggingface_hub import CommitOperationAdd, HfApi, get_token, is_offline_mode
 
     if is_offline_mode():
@@ -203,7 +202,7 @@ def push(uploads: Sequence[Upload], private: bool) -> None:
         try:
             api.create_repo(upload.name, repo_type=upload.kind, private=private, exist_ok=True)
             done = api.create_commit(upload.name, operations, commit_message="Written by teacherlm", repo_type=upload.kind)
-        except (HTTPError, OSError, ValueError) as error:
+        except Exception as error:  # every library that may carry its requests raises its own
             reason = " ".join(str(error).split()).replace(token, "***") or type(error).__name__
             raise UserError(f"{upload.name}: the hub did not take it ({reason}).") from None
         say(f"push: {upload.kind} {upload.name}: {done.commit_url}")

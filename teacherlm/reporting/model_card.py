@@ -27,7 +27,7 @@ def model_card(checkpoint: Checkpoint, own: Manifest, label: str, dataset: str =
         "settings": list(_settings(own)),
         "loader": "AutoModelForSeq2SeqLM" if is_seq2seq else "AutoModelForCausalLM",
         "repository": cards.REPOSITORY,
-        "commands": [cards.command_of(job) for job in jobs],
+        "commands": list(filter(None, map(cards.command_of, jobs))),
     }
     front = _front(base, own, dataset, is_seq2seq)
     return cards.card_template("model_card.md").render(front=front, **words)

@@ -110,9 +110,7 @@ def test_two_prepared_questions_of_one_text_are_told_apart_by_id_alone(tmp_path:
     double = {**prepared[0], "id": "other", "answer": "B"}
     questions = write_lines(tmp_path / "q.jsonl", [*prepared, double, {**prepared[1], "id": "again"}])
     asked = write_lines(tmp_path / "x.jsonl", [{"prompt": prepared[0]["prompt"], "response": "."}])
-    with pytest.raises(
-        UserError, match=r"x\.jsonl:1: several questions in .*q\.jsonl have this text \(t0, other\); name the column of its id"
-    ):
+    with pytest.raises(UserError, match=r"x\.jsonl:1: several questions in .*q\.jsonl have this text \(t0, other\); name"):
         imported(tmp_path, "curator", asked, questions=questions)
     same = write_lines(tmp_path / "x.jsonl", [{"prompt": prepared[1]["prompt"], "response": "."}])
     assert imported(tmp_path, "curator", same, questions=questions)[0]["id"] == "t1"
