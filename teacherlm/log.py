@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from teacherlm.errors import UserError
@@ -44,6 +44,17 @@ def mute() -> None:
     """This process is one of several that would all say the same."""
     global _muted
     _muted = True
+
+
+@contextmanager
+def muted() -> Iterator[None]:
+    """Work inside is only tried out: whoever tries it says what came of it."""
+    global _muted
+    before, _muted = _muted, True
+    try:
+        yield
+    finally:
+        _muted = before
 
 
 def say(text: str) -> None:
@@ -148,6 +159,8 @@ def progress(label: str, total: int | None, unit: str) -> Iterator[Progress]:
 
 def _view(bar: Progress) -> AbstractContextManager[None]:
     every = _every_seconds()
+    if _muted:
+        return nullcontext()
     if sys.stderr.isatty() and not _prefix and os.environ.get("TERM", "") not in ("", "dumb", "unknown"):
         from teacherlm.live import shown
 

@@ -1,0 +1,1 @@
+"""Rows of a dataset as a person would want to read them."""
