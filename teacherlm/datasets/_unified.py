@@ -9,6 +9,7 @@ Splits are published as numbers of rows, so every row keeps its own as `sample_i
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from teacherlm.errors import UserError
 from teacherlm.prompts import LETTERS
 from teacherlm.records import Question
 from teacherlm.store.readers_json import read_document
-from teacherlm.store.readers_text import Found, encoding_of, text_lines
+from teacherlm.store.readers_text import GZIP, Found, encoding_of, text_lines
 from teacherlm.store.sources import Origin, Table, require
 
 Row = Mapping[str, Any]
@@ -29,6 +30,7 @@ Build = Callable[[Row, str], Question]
 
 LISTS = ("data", "examples")
 """Under which key a file that is one JSON object holds its rows."""
+UNIFIED = {"sample_index", "question", "answer", "rationale"}
 QUESTIONS = ("question", "sQuestion", "inputs", "input")
 ANSWERS = ("answer", "lSolutions", "Answer", "final_ans", "targets", "target")
 IDS = ("ID", "iIndex")
@@ -41,6 +43,34 @@ def read_unified(origin: Origin, key: str, build: Build, names: Iterable[str] = 
     files = {**dict.fromkeys(whole, "train"), "train.json": "train", "test.json": "test"}
     tables = origin.tables(files)
     return {split: read_questions(numbered(table, key, origin.encoding), build) for split, table in tables.items()}
+
+
+def find_unified(origin: Origin, key: str, build: Build) -> Splits | None:
+    """For datasets that are mostly read as their authors published them: the unified file in the folder, or that file itself."""
+    path = Path(origin.place)
+    folders = (path, path / "dataset") if path.is_dir() else ()
+    file = next((file for folder in folders for name in _spellings(key) if (file := folder / name).is_file()), path)
+    if not file.is_file() or not (_says_its_key(file, origin.encoding) or (file.name in _spellings(key) and _begins(file, build, origin))):
+        return None
+    return read_unified(replace(origin, place=str(file)), key, build)
+
+
+def _spellings(key: str) -> tuple[str, str]:
+    return f"{key}.json", f"{key}.json{GZIP}"
+
+
+def _says_its_key(file: Path, encoding: str) -> bool:
+    return "metadata" in (document_of(file, encoding) or {})
+
+
+def _begins(file: Path, build: Build, origin: Origin) -> bool:
+    """Whether the first row is a unified one: the authors' own rows may lie in a file of that name."""
+    for where, row in numbered(next(iter(replace(origin, place=str(file)).tables().values())), "", origin.encoding).rows_or_errors():
+        try:
+            return not isinstance(row, UserError) and set(row) <= UNIFIED and bool(build(row, where))
+        except UserError:
+            return False
+    return False
 
 
 def numbered(table: Table, key: str = "", encoding: str = "utf-8") -> Table:

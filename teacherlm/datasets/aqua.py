@@ -5,6 +5,7 @@
      "rationale": "Let x be the original price of the item\\nDiscounted price = 0.78x\\n...\\nx = 78.20\\nAnswer: E", "correct": "E"}
 
 Published as train.json, dev.json and test.json (JSON lines). The letter stands before an option's text, mostly without a blank.
+aqua.json, the unified file of Fine-tune-CoT, is read too.
 """
 
 import re
@@ -16,6 +17,7 @@ from teacherlm.datasets._choices import by_position, require_gold, texts_of
 from teacherlm.datasets._options import as_letter
 from teacherlm.datasets._splits import with_config
 from teacherlm.datasets._texts import as_rationale, as_text
+from teacherlm.datasets._unified import find_unified, letter
 from teacherlm.errors import UserError
 from teacherlm.prompts import letters
 from teacherlm.records import Question
@@ -30,6 +32,8 @@ class AquaSettings(ChosenSettings):
 
 def read(settings: AquaSettings, origin: Origin | None, seed: int) -> Splits:
     assert origin is not None
+    if (unified := find_unified(origin, "aqua", letter)) is not None:
+        return unified
     return {split: read_questions(table, _question) for split, table in with_config(origin, "raw").tables(FILES).items()}
 
 

@@ -9,6 +9,7 @@
 
 Published as train_rand_split.jsonl, dev_rand_split.jsonl and a test file without answers, which cannot be prepared. The hub has
 the same flat: `question` is the stem, `choices` {"label": [...], "text": [...]}. Choices of equal text do no harm: the key is a letter.
+commonsense_qa.json, the unified file of Fine-tune-CoT, is read too.
 """
 
 from typing import Any, Literal
@@ -19,6 +20,7 @@ from teacherlm.datasets._choices import require_gold, stem_and_choices
 from teacherlm.datasets._options import as_letter
 from teacherlm.datasets._splits import labelled
 from teacherlm.datasets._texts import as_text
+from teacherlm.datasets._unified import find_unified, letter
 from teacherlm.records import Question
 from teacherlm.store.sources import Origin
 
@@ -39,6 +41,8 @@ class CommonsenseQaSettings(ChosenSettings):
 
 def read(settings: CommonsenseQaSettings, origin: Origin | None, seed: int) -> Splits:
     assert origin is not None
+    if (unified := find_unified(origin, "commonsense_qa", letter)) is not None:
+        return unified
     return {split: read_questions(table, _question) for split, table in labelled(origin.tables(FILES), "answerKey").items()}
 
 

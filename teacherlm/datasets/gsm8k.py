@@ -7,6 +7,7 @@
 
 Published as train.jsonl and test.jsonl, and with a question before each step as train_socratic.jsonl and test_socratic.jsonl.
 In blocks the response is the solution as published, calculator annotations and last line too.
+gsm8k.json, the unified file of Fine-tune-CoT, is read too.
 """
 
 import re
@@ -18,6 +19,7 @@ from teacherlm.dataset import Dataset, Splits, read_questions
 from teacherlm.datasets._choices import require_gold
 from teacherlm.datasets._splits import with_config
 from teacherlm.datasets._texts import as_text
+from teacherlm.datasets._unified import find_unified, number
 from teacherlm.errors import UserError
 from teacherlm.records import Question
 from teacherlm.store.sources import Origin, require
@@ -39,6 +41,8 @@ class Gsm8kSettings(ChosenSettings):
 
 def read(settings: Gsm8kSettings, origin: Origin | None, seed: int) -> Splits:
     assert origin is not None
+    if (unified := find_unified(origin, "gsm8k", number)) is not None:
+        return unified
     tables = with_config(origin, "socratic" if settings.socratic else "main").tables(_files(settings, origin))
 
     def question(row: dict[str, Any], where: str) -> Question:

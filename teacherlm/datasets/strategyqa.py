@@ -8,6 +8,7 @@
 
 Published as strategyqa_train.json (elsewhere train.json and dev.json), one JSON list, and a test file without answers, which cannot be
 prepared. The explanation are the facts. `evidence` mixes texts and lists as no column can: it is kept as JSON text.
+strategy_qa.json, the unified file of Fine-tune-CoT, is read too.
 """
 
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from teacherlm.dataset import Dataset, Splits, read_questions
 from teacherlm.datasets._choices import require_gold
 from teacherlm.datasets._splits import labelled
 from teacherlm.datasets._texts import as_sentences, as_text, tidy_line
+from teacherlm.datasets._unified import find_unified, yes_no
 from teacherlm.errors import UserError
 from teacherlm.records import Question
 from teacherlm.store.sources import Origin, require
@@ -43,6 +45,8 @@ class StrategyQaSettings(ChosenSettings):
 
 def read(settings: StrategyQaSettings, origin: Origin | None, seed: int) -> Splits:
     assert origin is not None
+    if (unified := find_unified(origin, "strategy_qa", yes_no)) is not None:
+        return unified
 
     def question(row: dict[str, Any], where: str) -> Question:
         return _question(row, settings, where)

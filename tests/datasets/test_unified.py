@@ -147,3 +147,36 @@ def test_a_bad_row_does_not_shift_the_numbers_of_the_others(tmp_path: Path) -> N
     one, two, three = rows("svamp")
     found = rows_of("svamp", write(tmp_path / "x.json", [one, {**two, "answer": "none"}, three]))["train"]
     assert [getattr(row, "raw", {}).get("sample_index") for row in found] == [0, None, 2]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "key", "answer", "rule"),
+    [
+        ("gsm8k", "gsm8k", "1,234", "number"),
+        ("aqua", "aqua", "B", "letter"),
+        ("commonsense_qa", "commonsense_qa", "B", "letter"),
+        ("strategyqa", "strategy_qa", "yes", "yes_no"),
+    ],
+)
+def test_the_other_four_of_the_twelve_are_read_in_the_unified_form_too(
+    dataset: str, key: str, answer: str, rule: str, tmp_path: Path
+) -> None:
+    row = {"question": f"Is it so?{CHOICES if rule == 'letter' else ''}", "answer": answer}
+    listed = write(tmp_path / "dataset" / f"{key}.json", [row])
+    published = write(tmp_path / "any.json", {"metadata": {"dataset_key": key}, "data": [row]})
+    for place in (listed, listed.parent, tmp_path, published):
+        (question,) = read(dataset, place)["train"]
+        assert (question.question, question.answer, question.answer_rule) == ("Is it so?", answer, rule)
+        assert question.raw["sample_index"] == 0
+    with pytest.raises(UserError, match=r"metadata\.dataset_key is 'svamp', expected"):
+        read(dataset, write(published, {"metadata": {"dataset_key": "svamp"}, "data": [row]}))
+
+
+@pytest.mark.real
+def test_the_authors_own_rows_in_a_file_of_that_name_are_read_as_theirs(test_data: Path, tmp_path: Path) -> None:
+    for dataset, key, source in (("gsm8k", "gsm8k", "gsm8k/train.jsonl"), ("strategyqa", "strategy_qa", "strategyqa/train.json")):
+        renamed = tmp_path / f"{key}.json"
+        renamed.write_bytes((test_data / "data" / source).read_bytes())
+        assert [q.explanation for q in read(dataset, renamed)["train"]] == [
+            q.explanation for q in read(dataset, test_data / "data" / source)["train"]
+        ]
