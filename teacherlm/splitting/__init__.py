@@ -126,20 +126,29 @@ def _listed(read: Read, path: Path) -> Parts:
     of_row = array("B", bytes([LEFT_OUT]) * n)
     matched: set[Key] = set()
     for row, found in enumerate(_rows(splits)):
-        key = _key(found, row, by_number)
-        of_row[row] = part_of.get(key, 0 if isinstance(found, BadRow) and not by_number else LEFT_OUT)
-        if key in part_of:
+        keys = (_number(found, row),) if by_number else _names(found, ids.get(row))
+        key = next((key for key in keys if key in part_of), None)
+        if key is not None:
+            of_row[row] = part_of[key]
             matched.add(key)
+        elif isinstance(found, BadRow) and not by_number:
+            of_row[row] = 0
     _say_what_did_not_match(path, lists, matched, of_row.count(LEFT_OUT), n)
     return Parts(names, of_row, ids)
 
 
-def _key(found: Found, row: int, by_number: bool) -> Key:
-    if not by_number:
-        return found.source_id if isinstance(found, Question) else ""
+def _number(found: Found, row: int) -> int:
     raw = found.raw if isinstance(found, Question) else found.row
     said = raw.get("sample_index")
     return said if isinstance(said, int) and not isinstance(said, bool) else row
+
+
+def _names(found: Found, unique: str | None) -> tuple[str, ...]:
+    """What a list may call a row: the column `id` that `prepare` writes, or what its source calls it."""
+    if isinstance(found, BadRow):
+        return ()
+    name = found.source_id or content_id(found)
+    return (unique, name) if unique else (name,)
 
 
 def _say_what_did_not_match(path: Path, lists: Mapping[str, Sequence[Key]], matched: set[Key], left_out: int, n: int) -> None:

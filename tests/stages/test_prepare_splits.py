@@ -53,6 +53,17 @@ def test_train_is_written_for_the_teacher_and_test_beside_it(test_data: Path, tm
     assert [json.loads(line) for line in lines] == found["train"]
 
 
+@pytest.mark.real
+def test_ids_that_prepare_wrote_may_be_listed(test_data: Path, tmp_path: Path) -> None:
+    source = str(test_data / MULTIARITH)
+    ids = [row["id"] for row in splits(tmp_path / "whole", source=source)["train"]]
+    second = next(one for one in ids if one.endswith("-2"))
+    lists = {"train": [one for one in ids if one != second], "test": [second]}
+    (tmp_path / "lists.json").write_text(json.dumps(lists))
+    found = splits(tmp_path / "cut", source=source, split_by=str(tmp_path / "lists.json"))
+    assert {name: [row["id"] for row in rows] for name, rows in found.items()} == lists
+
+
 def test_a_list_counts_by_its_content_and_the_ways_to_draw_by_their_names(tmp_path: Path) -> None:
     source = tmp_path / "multiarith.json"
     source.write_text(json.dumps([{"question": f"How many is {i}?", "answer": str(i)} for i in range(9)]))
