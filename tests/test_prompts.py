@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from teacherlm.prompts import KINDS, SUFFIX, clean, teacher_text, template
+from teacherlm.prompts import KINDS, SUFFIX, clean, covers, find_template, gathered, said_answer, short_name, teacher_text, template
 from teacherlm.records import Question
 
 pieces = [" ", "  ", "\n", "\t", "Q: ", "Q:", "a", "B.", "é", "(A)", "The answer is (B)."]
@@ -61,3 +61,29 @@ def test_no_layout_has_a_doubled_space_or_a_doubled_q(question: str, choices: li
         assert not text[3:].lstrip().startswith("Q:")
         assert text.startswith(prompt)
     assert SUFFIX[kind] in texts[-1]
+
+
+def test_templates_that_differ_in_their_settings_alone_are_one_name():
+    assert gathered(["teacherlm", "teacherlm"]) == ("teacherlm",)
+    assert gathered(['chat{"system":"a"}', "teacherlm"]) == ('chat{"system":"a"}', "teacherlm")
+    assert gathered([f'chat{{"system":"{n}"}}' for n in range(1000)]) == ("chat{*}",)
+
+
+def test_a_student_of_several_templates_knows_each_of_them_and_nothing_else():
+    assert covers(("blocks", "teacherlm"), ("teacherlm",))
+    assert not covers(("teacherlm",), ("blocks",))
+    assert not covers(("ft_token",), ('ft_token{"stop":"END"}',))
+    assert covers(("ft_token{*}",), ('ft_token{"stop":"END"}',)) and not covers(("ft_token",), ("ft_token{*}",))
+
+
+def test_a_template_of_others_is_none_of_ours_and_its_answers_are_read_as_everywhere():
+    assert find_template("somebody_elses") is None
+    assert said_answer("So. The answer is 7.", "somebody_elses", "number") == "7"
+    assert said_answer("The answer is 7. Q: What? A: The answer is 8.", "teacherlm", "number") == "7"
+    assert said_answer("Nothing.", "teacherlm", "letter") is None
+
+
+def test_a_short_spec_is_shown_and_a_long_one_is_named_by_its_content():
+    assert short_name('ft_token{"stop":"END"}') == 'ft_token{"stop":"END"}'
+    one, other = (short_name(f'chat{{"system":"{letter * 80}"}}') for letter in "ab")
+    assert one != other and one.startswith("chat ") and len(one) == 13

@@ -9,6 +9,7 @@ from pydantic import Field
 from teacherlm.answers import find_answer
 from teacherlm.asking import Conversation, Drop, Row, Terms, Way
 from teacherlm.catalog import ChosenSettings
+from teacherlm.errors import UserError
 from teacherlm.prompts import SUFFIX, template
 from teacherlm.records import Completion, Request, Sampling
 from teacherlm.stage import Plugin
@@ -37,12 +38,16 @@ class Wording:
     """What stands behind the reasoning in the second step."""
     statement: str = ""
     """Reasoning that holds this has stated its answer, and is not asked for it again."""
+    prefixes: tuple[str, ...] = ()
+    """What stands before an answer, where it is not "The answer is"."""
 
 
 def wording(row: Mapping[str, Any], settings: SolveSettings, where: str) -> Wording:
     chosen, prompt = template(str(row.get("template", "teacherlm"))), str(require(row, "prompt", where))
     if settings.wording == "taught":
-        return Wording(prompt + chosen.lead("cot"), chosen.statement.rstrip(), chosen.statement.strip())
+        if chosen.chat:
+            raise UserError(f"{where}: wording 'taught' goes on from a prompt, but the rows are turns of a chat; use zero_shot_cot.")
+        return Wording(prompt + chosen.lead("cot"), chosen.statement.rstrip(), chosen.statement.strip(), chosen.answer_prefixes)
     return Wording(question_of(row, where) + FIRST_STEP, SECOND_STEP)
 
 
@@ -68,12 +73,13 @@ def conclude(row: Row, words: Wording, terms: Terms, where: str, answer_tokens: 
     """Asks what the row's reasoning comes to; `found` is the answer in what is said, None where there is none."""
     rule, choices = str(require(row, "answer_rule", where)), tuple(row.get("choices", ()))
     if words.statement and words.statement in row["cot"]:
-        return {**row, "conclusion": "", "found": find_answer(row["cot"], rule, choices=choices)}
+        return {**row, "conclusion": "", "found": find_answer(row["cot"], rule, prefix=words.prefixes, choices=choices)}
     second = words.first + row["cot"].rstrip() + words.second
     (said,) = yield [Request(second, answer_tokens, Sampling(stop=terms.sampling.stop), where=where)]
     if said.finish == "error":
         return Drop(f"answer: {said.error}")
-    return {**row, "conclusion": said.text, "found": find_answer(words.second.strip() + said.text, rule, choices=choices)}
+    found = find_answer(words.second.strip() + said.text, rule, prefix=words.prefixes, choices=choices)
+    return {**row, "conclusion": said.text, "found": found}
 
 
 def solved(row: Mapping[str, Any], written: Completion, prompt: str, terms: Terms, sample: int) -> Row:

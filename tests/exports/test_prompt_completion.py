@@ -8,7 +8,7 @@ import pytest
 
 from teacherlm.errors import UserError
 from teacherlm.exports.exporting import export_rows
-from teacherlm.exports.prompt_completion import FORMATS, prompt_completion
+from teacherlm.exports.prompt_completion import TAUGHT, prompt_completion
 
 Q, R, A = " Which is it? \n", "\n\nIt must be {red}. ", " B "
 GOLDEN = {
@@ -32,14 +32,8 @@ def test_every_template_is_byte_for_byte_the_originals(template: str, model_type
     assert bare["completion"] == completion.removesuffix(" END")
 
 
-def test_templates_that_only_ask_have_their_prompts() -> None:
-    asked = {(kind, name): form.prompt for kind, forms in FORMATS.items() for name, form in forms.items() if not form.completion}
-    assert asked == {
-        ("decoder", "zs"): "Q: {question}\n\nA:",
-        ("decoder", "zs_cot"): "Q: {question}\nA: Let's think step by step.",
-        ("encoder_decoder", "zs"): "question: {question}",
-    }
-    taught = {(name, kind) for kind, forms in FORMATS.items() for name, form in forms.items() if form.completion}
+def test_every_template_that_teaches_has_its_golden_line() -> None:
+    taught = {(name, model_type) for model_type, names in TAUGHT.items() for name in names}
     assert taught == set(GOLDEN)
 
 

@@ -8,29 +8,50 @@ import pytest
 
 from teacherlm.catalog import chosen
 from teacherlm.errors import UserError
-from teacherlm.exports.prompt_completion import prompt_completion
 from teacherlm.prompts import said_answer, short_name, spec_of, template
 from teacherlm.records import Question
-
-QUESTION, RATIONALE = "How many apples are  left? ", " She ate 2.\nSo 3 are left. "
 
 
 def made(name: str, **settings: Any) -> Any:
     return template(spec_of(chosen("templates")({"name": name, **settings})))
 
 
+def test_templates_that_only_ask_have_their_prompts() -> None:
+    question = Question("How many?", "3")
+    assert made("zs").prompt(question) == "Q: How many?\n\nA:"
+    assert made("zs", model_type="encoder_decoder").prompt(question) == "question: How many?"
+    assert made("zs_cot").prompt(question) == "Q: How many?\nA: Let's think step by step."
+    assert not made("zs").taught and not made("zs_cot").taught
+
+
 @pytest.mark.parametrize("stop", ["", "END"])
-@pytest.mark.parametrize("model_type", ["decoder", "encoder_decoder"])
-@pytest.mark.parametrize("name", ["ft_natural", "ft_token", "ft_cot_token", "ft_cot_natural"])
-def test_prompt_and_completion_are_the_bytes_of_the_finetune_file(name: str, model_type: str, stop: str) -> None:
-    if (name, model_type) == ("ft_cot_natural", "encoder_decoder"):
-        pytest.skip("the original has no such template")
-    settings = {"stop": stop} if name == "ft_cot_natural" else {"stop": stop, "model_type": model_type}
-    one = made(name, **settings)
-    prompt, answer = one.prompt(Question(QUESTION, " 3 ")), one.answer(" 3 ", ())
-    text = one.head(prompt, answer, "cot", RATIONALE) if "cot" in name else prompt + answer
-    line = prompt_completion(name, model_type, QUESTION, " 3 ", RATIONALE, stop)
-    assert {"prompt": prompt, "completion": text.removeprefix(prompt)} == line
+@pytest.mark.parametrize(
+    ("name", "model_type", "prompt", "completion"),
+    [
+        ("ft_natural", "decoder", "Q: How many are  left?\n\nA:", " 3"),
+        ("ft_natural", "encoder_decoder", "Q: How many are  left?", "3"),
+        ("ft_token", "decoder", "How many are  left? ###", " 3"),
+        ("ft_token", "encoder_decoder", "How many are  left?", "3"),
+        ("ft_cot_token", "decoder", "How many are  left? ###", " She ate 2.\nSo 3. --> 3"),
+        ("ft_cot_token", "encoder_decoder", "How many are  left?", "She ate 2.\nSo 3. --> 3"),
+        (
+            "ft_cot_natural",
+            "",
+            "Q: How many are  left?\n\nA: Let's think step by step.\n\n",
+            " She ate 2.\nSo 3.\n\nTherefore the answer is 3",
+        ),
+    ],
+)
+def test_prompt_and_completion_are_these_bytes(name: str, model_type: str, prompt: str, completion: str, stop: str) -> None:
+    one = made(name, stop=stop, **({"model_type": model_type} if model_type else {}))
+    asked, answer = one.prompt(Question(" How many are  left? ", " 3 ")), one.answer(" 3 ", ())
+    text = one.head(asked, answer, "cot", " She ate 2.\nSo 3. ") if "cot" in name else asked + answer
+    assert (asked, text.removeprefix(asked)) == (prompt, f"{completion} {stop}".rstrip())
+
+
+def test_ft_cot_natural_is_made_for_decoders_alone() -> None:
+    with pytest.raises(UserError, match="model_type: unknown key"):
+        made("ft_cot_natural", model_type="encoder_decoder")
 
 
 def test_the_sample_of_the_paper() -> None:
