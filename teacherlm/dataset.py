@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, SerializeAsAny
 from teacherlm.catalog import ChosenSettings, chosen
 from teacherlm.errors import UserError
 from teacherlm.records import Question
+from teacherlm.store.readers_text import BrokenRow
 from teacherlm.store.sources import Origin, Table
 
 Row = Mapping[str, Any]
@@ -57,7 +58,7 @@ def read_questions(table: Table, build: Callable[[dict[str, Any], str], Question
     """`build(row, where)` for every row of a table; a row for which it raises a UserError, or that cannot be read, is a BadRow."""
     for where, row in table.rows_or_errors():
         if isinstance(row, UserError):
-            yield BadRow(where, str(row))
+            yield BadRow(where, str(row), row.found if isinstance(row, BrokenRow) else {})
             continue
         try:
             question = build(row, where)

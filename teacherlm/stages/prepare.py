@@ -95,8 +95,8 @@ def prepare(config: PrepareConfig) -> Outcome:
         dropped = Dropped(part / DROPPED, config.on_bad_row == "fail", opened)
         for split, questions in splits.items():
             jsonl = part / f"{name}.jsonl" if split == chosen else None
-            kept = Kept(layout, dropped, split)
-            counts[split] = _write_split(part / split, jsonl, islice(questions, config.limit), kept, config.source or config.dataset.name)
+            kept = Kept(layout, dropped, split, config.source or config.dataset.name)
+            counts[split] = _write_split(part / split, jsonl, islice(questions, config.limit), kept)
         write_dict_file(part, list(splits))
     total = sum(counts.values())
     if dropped.count:
@@ -158,21 +158,32 @@ class Kept:
     layout: RowLayout
     dropped: Dropped
     split: str
+    origin: str
 
     def rows(self, questions: Iterable[Question | BadRow]) -> Iterator[Row]:
+        """Raises: UserError for a split of which nothing is left."""
+        kept, first_bad, dropped_before = 0, "", self.dropped.count
         for question in questions:
-            if isinstance(question, BadRow):
-                self.dropped.add(question, self.split)
-                continue
-            try:
-                row = self.layout.row(question)
-            except UserError as error:
-                self.dropped.add(BadRow(question.where, str(error), question.raw), self.split)
+            found = question if isinstance(question, BadRow) else self._row(question)
+            if isinstance(found, BadRow):
+                first_bad = first_bad or found.reason
+                self.dropped.add(found, self.split)
             else:
-                yield row
+                kept += 1
+                yield found
+        if not kept:
+            bad = self.dropped.count - dropped_before
+            why = f"none of its {bad} rows can be used; the first: {first_bad}" if bad else "it has no rows."
+            raise UserError(f"{self.origin}: split '{self.split}': {why}")
+
+    def _row(self, question: Question) -> Row | BadRow:
+        try:
+            return self.layout.row(question)
+        except UserError as error:
+            return BadRow(question.where, str(error), question.raw)
 
 
-def _write_split(folder: Path, jsonl: Path | None, questions: Iterable[Question | BadRow], kept: Kept, origin: str) -> int:
+def _write_split(folder: Path, jsonl: Path | None, questions: Iterable[Question | BadRow], kept: Kept) -> int:
     """Writes one split as a Dataset, and as .jsonl where asked; returns its number of rows."""
     from teacherlm.store.hf import write_dataset
 
@@ -181,7 +192,7 @@ def _write_split(folder: Path, jsonl: Path | None, questions: Iterable[Question 
         names = Occurrences(stack.enter_context(scratch_database()))
         bar = stack.enter_context(progress(f"prepare {folder.name}", None, "rows"))
         chunks = _copied(_with_ids(_chunks(kept.rows(questions)), names), file, bar)
-        return write_dataset(folder, chain.from_iterable(chunks), folder.name, last=WRITTEN, origin=origin)
+        return write_dataset(folder, chain.from_iterable(chunks), folder.name, last=WRITTEN, origin=kept.origin)
 
 
 def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:

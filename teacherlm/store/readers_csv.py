@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from teacherlm.errors import UserError
-from teacherlm.store.readers_text import Found, encoding_of, plain_name, text_lines
+from teacherlm.store.readers_text import BrokenRow, Found, encoding_of, plain_name, text_lines
 
 LARGEST_CELL = 1 << 24
 """Bytes; what is longer is a quotation mark that nothing closes."""
@@ -27,7 +27,8 @@ def csv_rows(path: Path, encoding: str = "utf-8", header: Sequence[str] | None =
         if isinstance(found, UserError):
             yield where, found
         elif len(found) != len(names):
-            yield where, UserError(f"{where}: the row has {_cells(len(found))} where the {_source(header)} names {len(names)} columns.")
+            ragged = f"the row has {_cells(len(found))} where the {_source(header)} names {len(names)} columns"
+            yield where, BrokenRow(f"{where}: {ragged}.", {"cells": found})
         else:
             yield where, dict(zip(names, found, strict=True))
     if empty:

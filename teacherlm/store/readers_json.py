@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from teacherlm.errors import UserError
-from teacherlm.store.readers_text import Found, encoding_of, opened, text_lines, undecodable
+from teacherlm.store.readers_text import BrokenRow, Found, encoding_of, opened, text_lines, undecodable
 
 
 def json_rows(path: Path, encoding: str = "utf-8") -> Found:
@@ -86,13 +86,14 @@ def _other_rows(path: Path, encoding: str) -> Found:
             yield where, row if type(row) is dict else _no_object(where, row)
 
 
-def _not_json(where: str, line: bytes, error: orjson.JSONDecodeError) -> UserError:
+def _not_json(where: str, line: bytes, error: orjson.JSONDecodeError) -> BrokenRow:
     advice = "; expected one whole JSON object a line, or one JSON list" if line.strip() in (b"{", b"}", b"},") else ""
-    return UserError(f"{where}: not valid JSON ({error}){advice}.")
+    found = {"line": line.decode("utf-8", "replace").rstrip("\r\n")}
+    return BrokenRow(f"{where}: not valid JSON ({error.msg} at column {error.colno}){advice}.", found)
 
 
-def _no_object(where: str, value: Any) -> UserError:
-    return UserError(f"{where}: expected a JSON object, found {type(value).__name__}.")
+def _no_object(where: str, value: Any) -> BrokenRow:
+    return BrokenRow(f"{where}: expected a JSON object, found {type(value).__name__}.", {"value": value})
 
 
 def _not_utf8(content: bytes) -> UnicodeDecodeError | None:

@@ -15,6 +15,15 @@ Row = dict[str, Any]
 Found = Iterator[tuple[str, Row | UserError]]
 """(where a message says the row is, the row or why it cannot be read)."""
 
+
+class BrokenRow(UserError):
+    """A row that cannot be read; `found` is what stands there instead."""
+
+    def __init__(self, message: str, found: Row) -> None:
+        super().__init__(message)
+        self.found = found
+
+
 MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # before utf-16, whose mark is the beginning of this one
@@ -79,7 +88,7 @@ def cuts_at_bytes(encoding: str) -> bool:
     return not encoding.startswith(("utf-16", "utf-32", "utf-7")) and "\n".encode(encoding) == b"\n"
 
 
-def text_lines(path: Path, encoding: str) -> Iterator[tuple[str, UserError | None]]:
+def text_lines(path: Path, encoding: str) -> Iterator[tuple[str, BrokenRow | None]]:
     """(line with its end, what is wrong with its bytes); a line that is not in the encoding comes with stand-ins for its bad bytes."""
     if not cuts_at_bytes(encoding):
         yield from ((line, None) for line in _decoded_lines(path, encoding))
@@ -94,11 +103,12 @@ def text_lines(path: Path, encoding: str) -> Iterator[tuple[str, UserError | Non
             yield line.decode(name, "backslashreplace"), undecodable(f"{path}:{number}", error)
 
 
-def undecodable(where: str, error: UnicodeDecodeError) -> UserError:
+def undecodable(where: str, error: UnicodeDecodeError) -> BrokenRow:
     """`file:line: byte 0xe9 at column 14 is not utf-8; ...`."""
     byte, column = error.object[error.start], error.start + 1
     advice = "say encoding: latin-1 (or what it is)" if error.encoding in ("utf-8", "ascii") else "is the file in another encoding?"
-    return UserError(f"{where}: byte {byte:#04x} at column {column} is not {error.encoding}; {advice}.")
+    line = error.object.decode(error.encoding, "backslashreplace")
+    return BrokenRow(f"{where}: byte {byte:#04x} at column {column} is not {error.encoding}; {advice}.", {"line": line.rstrip("\r\n")})
 
 
 def _decoded_lines(path: Path, encoding: str) -> Iterator[str]:
