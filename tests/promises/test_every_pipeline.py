@@ -1,0 +1,113 @@
+"""The pipelines of the source systems, each on a few rows of the published files with a tiny real model, by `--set` alone."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.real, pytest.mark.timeout(900)]
+
+
+def run_pipeline(name: str, run: Path, *settings: str) -> dict[str, Any]:
+    """Runs a shipped pipeline; returns its report."""
+    words = [word for setting in (f"run_dir={run}", *settings) for word in ("--set", setting)]
+    done = subprocess.run([sys.executable, "-m", "teacherlm.cli", "run", name, "--jobs", "2", *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-4000:]
+    report: dict[str, Any] = json.loads((run / "report/report.json").read_text())
+    assert (run / "report/report.html").is_file()
+    return report
+
+
+def small(model: Path, *train_on: str) -> list[str]:
+    """A tiny student, one epoch over few rows."""
+    told = {
+        "model": model,
+        "precision": "fp32",
+        "epochs": 1,
+        "batch_size": 8,
+        "max_source_length": 512,
+        "gradient_checkpointing": "false",
+        "held_out": 0.1,
+        "matrix.seed": "[0]",
+    }
+    return [f"finetune.{key}={value}" for key, value in told.items()] + ([f"finetune.matrix.train_on={list(train_on)}"] if train_on else [])
+
+
+def taught(model: Path, *ways: str) -> list[str]:
+    return [f"enhance.teacher.model={model}", "enhance.teacher.dtype=float32", "enhance.max_new_tokens=16", "postprocess.verify=[]", *ways]
+
+
+def measured(*steps: str, limit: int = 12, tokens: int = 8) -> list[str]:
+    keys = {"limit": limit, "max_new_tokens": tokens, "checkpoints": "last"}
+    return [f"{step}.{key}={value}" for step in steps for key, value in keys.items()]
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "more", "split"),
+    [
+        ("ecqa", "ecqa", ["prepare.split=validation", "prepare.decontaminate=[]", "prepare.on_bad_row=drop"], "validation"),
+        ("strategyqa", "strategyqa/train.json", [], "test"),
+        ("mmlu", "mmlu", ["prepare.split=test", "prepare.decontaminate=[]"], "test"),
+    ],
+)
+def test_a_dataset_with_choices_is_taught_and_measured(
+    name: str, source: str, more: list[str], split: str, tmp_path: Path, test_data: Path, stories260k: Path
+) -> None:
+    settings = [f"prepare.source={test_data / 'data' / source}", "prepare.limit=40", *more]
+    settings += taught(stories260k, "enhance.kinds=[cot]") + small(stories260k, "text", "cot_head")
+    settings += [*measured("evaluate", "untrained"), f"untrained.input={stories260k}"]
+    settings += [f"{step}.split={split}" for step in ("evaluate", "untrained")]
+    report = run_pipeline(name, tmp_path / "run", *settings)
+    assert {row["task"] for row in report["rows"]} == {"questions_letters", "questions"}
+    assert {row["trained_on"] for row in report["rows"]} == {"untrained", "text", "cot_head"}
+    assert {row["n"] for row in report["rows"]} == {12}
+
+
+def test_fine_tune_cot_solves_keeps_what_is_right_and_reasons_first(tmp_path: Path, test_data: Path, stories260k: Path) -> None:
+    source = test_data / "data/reasoning_teacher/dataset/multiarith.json"
+    settings = ["prepare.dataset=multiarith", f"prepare.source={source}", "prepare.limit=40", *taught(stories260k)]
+    settings += small(stories260k, "text", "cot_head") + measured("evaluate", "untrained") + [f"untrained.input={stories260k}"]
+    report = run_pipeline("fine_tune_cot", tmp_path / "run", *settings)
+    assert {row["n"] for row in report["rows"]} == {12}
+    [file] = (tmp_path / "run/prepare").glob("*.jsonl")
+    row = json.loads(file.read_text().splitlines()[0])
+    assert row["prompt"].endswith(" ###")
+
+
+def test_a_mix_of_instructions_is_taught_in_blocks(tmp_path: Path, test_data: Path, stories260k: Path) -> None:
+    data = test_data / "data"
+    mix = {
+        "gsm8k": {"source": str(data / "gsm8k/train.jsonl"), "size": "0.5%"},
+        "alpaca": {"source": str(data / "alpaca/alpaca_5000.json"), "size": 20},
+    }
+    settings = [f"prepare.mix={json.dumps(mix)}", "prepare.on_bad_row=drop", "prepare.decontaminate=[]", *small(stories260k)[:-1]]
+    settings += ["finetune.lr_scheduler=linear"]
+    task = [f"{step}.tasks=[creak]" for step in ("evaluate", "untrained")]
+    local = [f"{step}.data={data / 'creak'}" for step in ("evaluate", "untrained")]
+    report = run_pipeline(
+        "instruction_mix",
+        tmp_path / "run",
+        *settings,
+        *task,
+        *local,
+        *measured("evaluate", "untrained"),
+        "evaluate.allow_template_mismatch=true",
+        f"untrained.input={stories260k}",
+    )
+    assert {row["n"] for row in report["rows"]} == {12}
+    file = tmp_path / "run/prepare/MIX.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert {row["dataset"] for row in rows} == {"gsm8k", "alpaca"}
+    assert all(row["prompt"].startswith("### ") for row in rows)
+
+
+def test_prompts_and_completions_are_taught_as_they_are(tmp_path: Path, stories260k: Path) -> None:
+    file = tmp_path / "counting.json"
+    rows = [{"prompt": " ".join(str(n)), "completion": " ".join(str(n + 1)), "orig": n} for n in range(60)]
+    file.write_text(json.dumps({"train": rows[:48], "eval": rows[48:]}))
+    settings = [f"prepare.source={file}", *small(stories260k)]
+    report = run_pipeline("prompt_completion", tmp_path / "run", *settings, *measured("evaluate"))
+    assert {row["n"] for row in report["rows"]} == {12}
