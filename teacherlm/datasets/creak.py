@@ -31,7 +31,7 @@ def read(settings: CreakSettings, origin: Origin | None, seed: int) -> Splits:
 
 def _question(row: dict[str, Any], where: str) -> Question:
     return Question(
-        question=INSTRUCTION + str(require(row, "sentence", where)),
+        question=INSTRUCTION + _sentence(require(row, "sentence", where), where),
         answer=_letter(require(row, "label", where), where),
         choices=("True", "False"),
         answer_rule="letter",
@@ -40,6 +40,12 @@ def _question(row: dict[str, Any], where: str) -> Question:
         raw=row,
         where=where,
     )
+
+
+def _sentence(value: Any, where: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise UserError(f"{where}: column 'sentence': expected a text, found {value!r}.")
+    return value
 
 
 def _letter(label: Any, where: str) -> str:

@@ -30,10 +30,10 @@ def read_document(path: Path, encoding: str = "utf-8") -> Any:
     try:
         return orjson.loads(content if found == "utf-8" else content.decode(found))
     except UnicodeDecodeError as error:
-        raise _undecodable_in(path, content, error) from None
+        raise _undecodable_in(path, content, error, found) from None
     except orjson.JSONDecodeError as error:
         if found == "utf-8" and (broken := _not_utf8(content)):
-            raise _undecodable_in(path, content, broken) from None
+            raise _undecodable_in(path, content, broken, found) from None
         raise UserError(f"{path}:{error.lineno}: not valid JSON ({error}).") from None
 
 
@@ -104,13 +104,13 @@ def _not_utf8(content: bytes) -> UnicodeDecodeError | None:
     return None
 
 
-def _undecodable_in(path: Path, content: bytes, error: UnicodeDecodeError) -> UserError:
+def _undecodable_in(path: Path, content: bytes, error: UnicodeDecodeError, encoding: str) -> UserError:
     """The line and the column in it, of a file that was decoded as a whole."""
     line_start = content.rfind(b"\n", 0, error.start) + 1
     start, end = error.start - line_start, error.end - line_start
     inside = UnicodeDecodeError(error.encoding, content[line_start : error.end], start, end, error.reason)
     line = content.count(b"\n", 0, error.start) + 1
-    return undecodable(f"{path}:{line}", inside)
+    return undecodable(f"{path}:{line}", inside, encoding)
 
 
 def _is_list(path: Path, encoding: str) -> bool:

@@ -100,15 +100,15 @@ def text_lines(path: Path, encoding: str) -> Iterator[tuple[str, BrokenRow | Non
         try:
             yield line.decode(name), None
         except UnicodeDecodeError as error:
-            yield line.decode(name, "backslashreplace"), undecodable(f"{path}:{number}", error)
+            yield line.decode(name, "backslashreplace"), undecodable(f"{path}:{number}", error, name)
 
 
-def undecodable(where: str, error: UnicodeDecodeError) -> BrokenRow:
+def undecodable(where: str, error: UnicodeDecodeError, encoding: str = "utf-8") -> BrokenRow:
     """`file:line: byte 0xe9 at column 14 is not utf-8; ...`."""
     byte, column = error.object[error.start], error.start + 1
-    advice = "say encoding: latin-1 (or what it is)" if error.encoding in ("utf-8", "ascii") else "is the file in another encoding?"
-    line = error.object.decode(error.encoding, "backslashreplace")
-    return BrokenRow(f"{where}: byte {byte:#04x} at column {column} is not {error.encoding}; {advice}.", {"line": line.rstrip("\r\n")})
+    advice = "latin-1 (or what it is)" if encoding in ("utf-8", "ascii") else "the one it is in"
+    line = error.object.decode(encoding, "backslashreplace").rstrip("\r\n")
+    return BrokenRow(f"{where}: byte {byte:#04x} at column {column} is not {encoding}; say encoding: {advice}.", {"line": line})
 
 
 def _decoded_lines(path: Path, encoding: str) -> Iterator[str]:

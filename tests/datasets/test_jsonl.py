@@ -49,6 +49,10 @@ def one(tmp_path: Path, row: dict[str, Any], **settings: Any) -> Question:
         ({"label": ["A", "B"], "text": ["in trees", "in water"]}, "in trees", "A"),
         ([3, 5], 1, "B"),
         (["10", "20"], "20", "B"),
+        (["true", "false"], True, "A"),
+        (["No", "Yes"], False, "A"),
+        (["In Water", "in trees"], "in water", "A"),
+        ('["in trees", "in water"]', "B", "B"),
     ],
 )
 def test_an_answer_is_a_letter_a_label_a_text_or_an_index(choices: Any, answer: Any, letter: str, tmp_path: Path):
@@ -66,6 +70,10 @@ def test_an_answer_is_a_letter_a_label_a_text_or_an_index(choices: Any, answer: 
         (["B", "A"], "A", r"answer 'A' is ambiguous"),
         ("a dog", "A", r"choices must be a list of texts or \{label: text\}, or several columns, found 'a dog'"),
         ([str(i) for i in range(27)], "A", r"at most 26 choices, found 27"),
+        (["x", "y", "x"], "x", r"could mean \(A\) or \(C\)"),
+        ({"label": ["A"], "text": ["a", "b"]}, "A", r"x\.jsonl:1: column 'choices': 1 labels for 2 choices"),
+        (["a", "b"], " ", r"x\.jsonl:1: column 'answer': there is no answer"),
+        ([], ["a"], r"x\.jsonl:1: column 'answer': expected a text, a number, true or false, found list"),
         (["a", "b"], None, r"x\.jsonl:1: column 'answer': there is no answer; a split without labels cannot be prepared"),
     ],
 )
@@ -150,3 +158,16 @@ def test_a_real_list_with_an_irregular_column_is_prepared_without_it(test_data: 
     rows = [json.loads(line) for line in (tmp_path / "out" / "StrategyQA.jsonl").read_text().splitlines()]
     assert {row["answer_rule"] for row in rows} == {"yes_no"} and sum(row["answer"] == "yes" for row in rows) == 964
     assert all("  " not in row["text"] for row in rows)
+
+
+def test_explanations_are_texts_lists_of_sentences_or_none(tmp_path: Path):
+    row = {"question": "How?", "answer": "so"}
+    kept = [one(tmp_path, {**row, "explanation": given}).explanation for given in ("Thus.", ["One.", "Two."], "n/a", None, "NaN", [])]
+    assert kept == ["Thus.", "One. Two.", "", "", "", ""]
+    assert one(tmp_path, row).explanation == ""
+
+
+def test_choices_may_stand_in_several_columns(tmp_path: Path):
+    row = {"question": "Where?", "A": "here", "B": "there", "C": None, "answer": 1}
+    question = one(tmp_path, row, columns={"choices": ["A", "B", "C"]})
+    assert (question.answer, question.choices) == ("B", ("here", "there"))

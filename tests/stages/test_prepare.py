@@ -204,3 +204,47 @@ def test_every_column_that_a_gate_writes_is_kept_free():
 
     gates = {path.stem for path in (HERE / "gates").glob("[!_]*.py")}
     assert gates and {f"cot_{'verdict' if name == 'agreement' else name}" for name in gates} <= RESERVED
+
+
+def test_bad_rows_are_dropped_with_place_and_reason_and_counted(tmp_path: Path):
+    missing, outside = {"ex_id": "x", "sentence": "s"}, {**ROW, "label": "maybe"}
+    source = write_lines(tmp_path / "train.json", [ROW, "{broken", missing, outside, {**ROW, "sentence": " "}, "[1]"])
+    with pytest.raises(UserError, match=r"train\.json:2: not valid JSON"):
+        prepared(tmp_path / "out", source=str(source))
+    assert not (tmp_path / "out").exists()
+    outcome = prepared(tmp_path / "out", source=str(source), on_bad_row="drop")
+    assert outcome.counts == {"in": 6, "out": 1, "dropped": 5, "train": 1}
+    dropped = lines(tmp_path / "out" / "dropped.jsonl")
+    assert [row["where"] for row in dropped] == [f"{source}:{number}" for number in (2, 3, 4, 5, 6)]
+    assert all(row["reason"].startswith(f"{row['where']}: ") and row["split"] == "train" for row in dropped)
+    assert [row["row"] for row in dropped] == [{"line": "{broken"}, missing, outside, {**ROW, "sentence": " "}, {"value": [1]}]
+    assert len(lines(tmp_path / "out" / "CREAK.jsonl")) == 1
+
+
+def test_a_split_of_which_nothing_can_be_used_is_an_error_with_the_first_reason(tmp_path: Path):
+    source = write_lines(tmp_path / "train.json", [{**ROW, "label": "maybe"}, "{broken"])
+    with pytest.raises(UserError, match=r"split 'train': none of its 2 rows can be used; the first: .*train\.json:1: label 'maybe'"):
+        prepared(tmp_path / "out", source=str(source), on_bad_row="drop")
+    assert not (tmp_path / "out").exists()
+
+
+def test_files_in_another_encoding_are_read_when_it_is_said(tmp_path: Path):
+    text = json.dumps({**ROW, "sentence": "Ein Café."}, ensure_ascii=False)
+    (tmp_path / "train.json").write_bytes(f"{text}\n".encode("cp1252"))
+    with pytest.raises(UserError, match=r"train\.json:1: byte 0xe9 at column \d+ is not utf-8; say encoding: latin-1"):
+        prepared(tmp_path / "out", source=str(tmp_path / "train.json"))
+    prepared(tmp_path / "out", source=str(tmp_path / "train.json"), encoding="cp1252")
+    assert lines(tmp_path / "out" / "CREAK.jsonl")[0]["sentence"] == "Ein Café."
+    with pytest.raises(UserError, match="encoding: 'cp-none' is not known"):
+        prepared(tmp_path / "new", source=str(tmp_path / "train.json"), encoding="cp-none")
+
+
+def test_a_gzipd_folder_gives_the_same_rows(tmp_path: Path):
+    import gzip
+
+    source = write_lines(tmp_path / "a" / "train.json", [ROW, {**ROW, "ex_id": "y"}])
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "train.json.gz").write_bytes(gzip.compress(source.read_bytes()))
+    for name in ("a", "b"):
+        prepared(tmp_path / f"out-{name}", source=str(tmp_path / name))
+    assert lines(tmp_path / "out-a" / "CREAK.jsonl") == lines(tmp_path / "out-b" / "CREAK.jsonl")
