@@ -52,7 +52,10 @@ def _messages(told: Taught) -> Row:
 
 
 def _alpaca(told: Taught) -> Row:
-    return {"instruction": told.prompt.strip(), "input": "", "output": told.completion.strip()}
+    if len(told.messages) > 2:
+        raise UserError(f"{told.where}: has {len(told.messages)} turns, alpaca has no place for more than two; export `messages`.")
+    asked, answered = told.messages
+    return {"instruction": asked["content"], "input": "", "output": answered["content"]}
 
 
 def _alternating(told: Taught) -> Row:
@@ -118,7 +121,7 @@ def write_training_file(what: str, source: Path, output: Path, column: str, name
     write_once(path, _lines(form, source, column, counted), overwrite)
     form.beside(path, known, overwrite)
     if counted["rows"] < form.least:
-        say(f"export: warning: {path} has {counted['rows']} rows; {what} asks for {form.least} at least.")
+        say(f"export: warning: {path.name} has {counted['rows']} rows; {what} asks for {form.least} at least.")
     return counted["rows"], path
 
 

@@ -106,6 +106,13 @@ def test_llama_factory_takes_only_turns_that_alternate(tmp_path: Path):
         exported(tmp_path, "llama_factory", row(messages=[CHAT[1], CHAT[1], CHAT[2]]))
 
 
+def test_alpaca_takes_one_question_and_one_answer(tmp_path: Path):
+    (line,) = lines(exported(tmp_path, "alpaca", row(messages=CHAT[1:]), train_on="text"))
+    assert line == {"instruction": "Is it 1?", "input": "", "output": "Yes."}
+    with pytest.raises(UserError, match=r"rows\.jsonl:1: has 3 turns, alpaca has no place for more than two; export `messages`"):
+        exported(tmp_path, "alpaca", row(messages=CHAT))
+
+
 def test_the_snippet_for_axolotl_names_the_file_and_its_columns(tmp_path: Path):
     path = exported(tmp_path, "axolotl", row())
     (dataset,) = yaml.safe_load(path.with_suffix(".yaml").read_text())["datasets"]
