@@ -48,10 +48,6 @@ def test_numbered_files_are_one_split_and_class_labels_are_names(tmp_path: Path)
     found = read(tmp_path, columns={"question": "claim", "answer": "label"})
     assert [(q.question, q.answer) for q in found["train"]] == [("0?", "no"), ("1?", "yes"), ("2?", "no")]
     assert {q.answer_rule for q in found["train"]} == {"yes_no"}
-        ("0?", "no", "yes_no"),
-        ("1?", "yes", "yes_no"),
-        ("2?", "no", "yes_no"),
-    ]
 
 
 def test_whole_numbers_that_became_fractions_beside_an_empty_cell_are_still_an_index(tmp_path: Path):
