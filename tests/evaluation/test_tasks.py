@@ -12,6 +12,7 @@ from lm_eval.utils import env
 from teacherlm.datasets.creak import INSTRUCTION
 from teacherlm.errors import UserError
 from teacherlm.evaluation.loading import OURS, TaskOptions, load_tasks
+from teacherlm.evaluation.scoring import Answer, score
 from teacherlm.prompts import template
 from teacherlm.records import Question
 
@@ -223,3 +224,56 @@ def test_content_changes_with_rows_prompts_and_limits_and_with_nothing_else(tmp_
 def write(path: Path, text: str) -> Path:
     path.write_text(text, encoding="utf-8")
     return path
+
+
+LETTERS_OF = {
+    "teacherlm": (" The answer is (", ["A", "B", "C"]),
+    'ft_cot_token{"stop":"END"}': (" --> ", ["A", "B", "C"]),
+    "ft_natural": (" ", ["A", "B", "C"]),
+    "blocks": ("", ["cat", "dog", "cow"]),
+    'blocks{"answer":"letter"}': ("(", ["A", "B", "C"]),
+}
+
+
+@pytest.mark.parametrize("spec", list(LETTERS_OF))
+def test_letters_are_asked_for_behind_what_the_template_of_the_rows_writes_before_them(spec: str, tmp_path: Path) -> None:
+    rows = in_words(lettered_rows(), spec)
+    DatasetDict({"test": Dataset.from_list(rows)}).save_to_disk(tmp_path)
+    (task,) = load_tasks(["questions_letters"], [], TaskOptions(data=tmp_path))
+    prefix, options = LETTERS_OF[spec]
+    assert [instance.args for instance in task.task.instances[:3]] == [(rows[0]["prompt"] + prefix, option) for option in options]
+    assert task.templates == (spec,) and task.task.doc_to_target(task.task.instances[3].doc) == 1
+
+
+def test_shots_state_their_answers_as_the_template_of_the_rows_does(tmp_path: Path) -> None:
+    rows = in_words(lettered_rows(), 'ft_cot_token{"stop":"END"}')
+    DatasetDict({"train": Dataset.from_list(rows[:1]), "test": Dataset.from_list(rows[1:])}).save_to_disk(tmp_path)
+    for name, end in {"questions_letters": " --> ", "questions": ""}.items():
+        (task,) = load_tasks([name], [], TaskOptions(data=tmp_path, shots=1))
+        assert task.task.instances[0].args[0] == f"{rows[0]['prompt']} --> A END\n\n{rows[1]['prompt']}{end}"
+
+
+def test_an_answer_ends_and_is_found_by_the_template_of_the_rows(tmp_path: Path) -> None:
+    rows = in_words(prepared_rows(), 'ft_cot_token{"stop":"END"}')
+    DatasetDict({"test": Dataset.from_list(rows)}).save_to_disk(tmp_path)
+    (task,) = load_tasks(["questions"], [], TaskOptions(data=tmp_path))
+    assert task.task.instances[0].args[1]["until"] == [" END"]
+    told = [[Answer(" It is 9 now. --> 1 END and 5")], [Answer(" --> 7 END")], *([Answer(" nothing")] for _ in range(4))]
+    predictions, metrics = score(task, told)
+    assert [(row["answer"], row["correct"]["acc"]) for row in predictions[:3]] == [("1", 1.0), ("7", 0.0), (None, 0.0)]
+    assert {metric.name: metric.value for metric in metrics} == {"acc": pytest.approx(1 / 6), "parsed": pytest.approx(2 / 6)}
+
+
+def test_rows_that_differ_in_settings_alone_are_one_template_and_others_are_measured_apart(tmp_path: Path) -> None:
+    one, other = (in_words(prepared_rows(), f'tk_instruct{{"definition":"{word}"}}') for word in ("Add.", "Sum up."))
+    DatasetDict({"test": Dataset.from_list([*one[:3], *other[3:]])}).save_to_disk(tmp_path / "drawn")
+    assert load_tasks(["questions"], [], TaskOptions(data=tmp_path / "drawn"))[0].templates == ("tk_instruct{*}",)
+    DatasetDict({"test": Dataset.from_list([*one[:3], *prepared_rows()[3:]])}).save_to_disk(tmp_path / "mixed")
+    with pytest.raises(UserError, match=r"its rows follow different templates \(teacherlm, tk_instruct.*measure them apart"):
+        load_tasks(["questions"], [], TaskOptions(data=tmp_path / "mixed"))
+
+
+def in_words(rows: list[dict[str, Any]], spec: str) -> list[dict[str, Any]]:
+    """The same rows in another template."""
+    words = template(spec)
+    return [{**row, "prompt": words.prompt(Question("Which?", row["answer"], tuple(row["choices"]))), "template": spec} for row in rows]
