@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from teacherlm.errors import UserError
 from teacherlm.stages.finetune import FinetuneConfig, finetune, split
 from teacherlm.store.checkpoints import find_checkpoints
+from teacherlm.training.texts import Text
 
 TINY = {"hidden_size": 16, "layers": 1, "heads": 2, "context": 64}
 
@@ -66,6 +67,15 @@ def test_a_student_from_scratch_learns_and_is_saved_each_epoch(data):
     }
     assert facts["trained_tokens"] == outcome.metrics["trained_tokens"] > 0
     assert outcome.metrics["held_out_loss"] == losses[-1]
+
+
+def test_rows_of_several_templates_name_them_all_and_those_that_differ_in_settings_once(data):
+    specs = ["teacherlm", *(f'tk_instruct{{"definition":"{n}"}}' for n in range(23))]
+    data.write_text("".join(json.dumps({**row, "template": spec}) + "\n" for row, spec in zip(rows(), specs, strict=True)))
+    finetune(config(data, epochs=1))
+    facts = find_checkpoints(data.parent / "student")[-1].facts
+    assert facts["template"] == "teacherlm+tk_instruct{*}"
+    assert facts["templates"] == ["teacherlm", "tk_instruct{*}"]
 
 
 def test_a_checkpoint_is_a_plain_folder_without_pickles(data):
@@ -265,10 +275,10 @@ def test_a_folder_without_a_dataset_and_an_empty_file_are_named(data):
 
 
 def test_the_held_out_rows_are_the_seeds_choice():
-    numbers = list(range(100))
-    first, second = split(numbers, 0.2, 0), split(numbers, 0.2, 1)
-    assert len(first[1]) == 20 and sorted(first[0] + first[1]) == numbers
-    assert first == split(numbers, 0.2, 0) and first[1] != second[1]
+    texts = [Text("words", 0, f"rows.jsonl:{i:03}") for i in range(100)]
+    first, second = split(texts, 0.2, 0), split(texts, 0.2, 1)
+    assert len(first[1]) == 20 and sorted(first[0] + first[1], key=lambda text: text.where) == texts
+    assert first == split(texts, 0.2, 0) and first[1] != second[1]
 
 
 @pytest.mark.slow

@@ -134,3 +134,20 @@ def test_attempts_side_by_side_ask_together_and_end_in_their_order():
     with pytest.raises(StopIteration) as end:
         conversation.send([Completion("k", " 1"), Completion("k", " 2")])
     assert [one if isinstance(one, Drop) else one["found"] for one in end.value.value] == ["1", Drop("cot: x"), "2"]
+
+
+def test_a_student_of_fine_tune_cot_is_asked_in_its_words_and_its_arrow_is_read():
+    one = row(prompt=f"{QUESTION} ###", template="ft_cot_token")
+    asked, found = talk(SOLVE, [" 5 + 3 = 9 - 1. --> 8"], one, wording="taught")
+    assert [request.prompt for request in asked] == [f"{QUESTION} ###"]
+    assert isinstance(found, dict) and found["found"] == "8"
+    asked, found = talk(SOLVE, [" 5 + 3 = 9 - 1.", " 8, not 7"], one, wording="taught")
+    assert asked[1].prompt == f"{QUESTION} ### 5 + 3 = 9 - 1. -->"
+    assert isinstance(found, dict) and found["found"] == "8"
+
+
+def test_turns_of_a_chat_cannot_be_gone_on_with():
+    with pytest.raises(UserError, match=r"T.jsonl:1: wording 'taught' goes on from a prompt, but the rows are turns of a chat"):
+        talk(SOLVE, [], row(template="chat"), wording="taught")
+    asked, _ = talk(SOLVE, [" 5 + 3.", " 8"], row(prompt=QUESTION, template="chat"))
+    assert asked[0].prompt == f"Q: {QUESTION}\nA: Let's think step by step."
