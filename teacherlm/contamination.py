@@ -5,7 +5,7 @@ a sequence where n words in a row stand in both (`overlap.py`).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +16,13 @@ from teacherlm.errors import UserError
 from teacherlm.overlap import OverlapIndex, Texts, build_index, evaluation_tables, own_words, question_texts
 from teacherlm.records import Question
 from teacherlm.stage import Settings, Source
+from teacherlm.store.files import read_json, read_jsonl, write_json
+from teacherlm.store.fingerprint import cache_folder, digest
+from teacherlm.store.hf import read_dataset
+from teacherlm.store.manifest import read_manifest
 
+VERSION = 1
+"""Raised when the same texts would be counted otherwise."""
 N, SHORTEST, COMMON = 13, 5, 10
 """As in GPT-3's report (Brown et al. 2020, appendix C): 13 words; shorter questions count whole. See `build_index` for the other two."""
 
@@ -130,3 +136,24 @@ def task_questions(loaded: Any) -> Iterator[str]:
     for _, doc in loaded.task.doc_iterator():
         asked = loaded.task.fewshot_context(doc, 0)
         yield asked if isinstance(asked, str) else asked[0]
+
+
+def overlap_with(loaded: Any, training: Path, column: str) -> Found:
+    """What the questions of a loaded task have in common with the texts of a column of a training set.
+
+    Counted once for the same task and training set, however many students learnt from it; kept in the user's cache.
+    """
+    manifest = read_manifest(training)
+    known = cache_folder("overlap") / f"{digest(VERSION, loaded.content, manifest.fingerprint if manifest else str(training), column)}.json"
+    if manifest is not None and known.is_file():
+        return Found(**read_json(known))
+    found = Questions(loaded.name, _listed(task_questions(loaded))).found_in(lambda: _column(training, column))
+    if manifest is not None:
+        write_json(known, asdict(found))
+    return found
+
+
+def _column(path: Path, column: str) -> Iterator[str]:
+    """The training texts of an output, or of a .jsonl."""
+    rows = (row for _, row in read_jsonl(path)) if path.is_file() else read_dataset(path, "train")
+    return (str(row.get(column) or "") for row in rows)

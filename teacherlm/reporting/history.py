@@ -53,6 +53,19 @@ def funnels(jobs: Iterable[Job]) -> dict[str, Mapping[str, Any]]:
     return {job.name: job.manifest.facts["funnel"] for job in jobs if "funnel" in job.manifest.facts}
 
 
+def overlaps(jobs: Iterable[Job]) -> list[dict[str, Any]]:
+    """One row per training set and task that was measured: how many of its questions are trained on, word for word or in part."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    by_path = {str(job.path): job for job in jobs}
+    for job in by_path.values():
+        trained = by_path.get(str(job.manifest.config.get("input")))
+        for task, counts in job.manifest.facts.get("overlap", {}).items():
+            where = str(trained.manifest.config.get("input", "")) if trained else ""
+            column = str(trained.manifest.config.get("train_on", "cot_tail")) if trained else ""
+            found[where + column, task] = {"task": task, "trained_on": column, "input": Path(where).name, **counts}
+    return list(found.values())
+
+
 def timings(jobs: Iterable[Job]) -> list[dict[str, Any]]:
     """One row per job: stage, name, seconds, host, counts."""
     return [

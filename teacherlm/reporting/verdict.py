@@ -68,6 +68,7 @@ def cautions(report: Row, baseline: str) -> list[str]:
         *_weak(report["comparisons"]),
         *_unequal_training(students, baseline),
         *_no_better_than_majority(students, report["baselines"]),
+        *_taught(report["overlaps"]),
     ]
     return list(dict.fromkeys([*found, *_unknown_template(students), *_left_out(students, report["rows"])]))
 
@@ -97,6 +98,15 @@ def _no_better_than_majority(students: Sequence[Row], baselines: Sequence[Row]) 
                 f"{one['task']}: not shown to be better than always answering {one['answer']} ({100 * one['value']:.1f}%): {names}."
             )
     return found
+
+
+def _taught(overlaps: Iterable[Row]) -> list[str]:
+    return [
+        f"{row['task']}: {row['shared']:,} of its {row['questions']:,} questions share 13 words in a row with what {row['trained_on']} was "
+        f"trained on ({row['input']}), {row['exact']:,} are there word for word; prepare's `decontaminate` leaves them out."
+        for row in overlaps
+        if row["shared"]
+    ]
 
 
 def _unknown_template(students: Sequence[Row]) -> list[str]:

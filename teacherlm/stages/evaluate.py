@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -16,6 +16,7 @@ from teacherlm.log import say
 from teacherlm.prompts import covers
 from teacherlm.stage import Alias, Input, Model, Outcome, Runtime, Source, Stage, StageConfig
 from teacherlm.store.files import write_jsonl
+from teacherlm.store.manifest import read_manifest
 
 if TYPE_CHECKING:
     from teacherlm.evaluation.harness import EngineLM
@@ -119,8 +120,20 @@ def evaluate(config: EvaluateConfig) -> Outcome:
     return Outcome(
         counts={"checkpoints": len(students), "tasks": len(tasks), "measured": len(todo), "already measured": len(cells) - len(todo)},
         metrics={f"{row['checkpoint']}.{row['task']}.{row['metric']}": row["value"] for row in rows},
-        facts={"tokens": sum(found.tokens for cell in cells if (found := cell.measured.read()))},
+        facts={"tokens": sum(found.tokens for cell in cells if (found := cell.measured.read())), **_overlap(config.input, tasks)},
     )
+
+
+def _overlap(model: str, tasks: "Sequence[LoadedTask]") -> dict[str, Any]:
+    """What the tasks' questions have in common with what the student was trained on; nothing where that is not at hand."""
+    from teacherlm.contamination import overlap_with
+
+    for run in (Path(model), Path(model).parent):  # one checkpoint of a run may have been named
+        trained = read_manifest(run) if run.is_dir() else None
+        if trained is not None and trained.stage == "finetune" and Path(str(trained.config["input"])).exists():
+            where, column = Path(str(trained.config["input"])), str(trained.config.get("train_on", "cot_tail"))
+            return {"overlap": {task.name: asdict(overlap_with(task, where, column)) for task in tasks}}
+    return {}
 
 
 @dataclass(frozen=True)

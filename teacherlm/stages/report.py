@@ -54,6 +54,7 @@ def find_out(config: ReportConfig, results: Sequence[Result], groups: Groups, jo
         "students": [describe(label, task, members) for (label, task), found in groups.items() for members in found.values()],
         "comparisons": comparisons,
         "baselines": majorities(groups),
+        "overlaps": history.overlaps(jobs),
     }
     return {
         "title": config.title,

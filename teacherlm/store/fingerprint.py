@@ -17,11 +17,14 @@ from pydantic.fields import FieldInfo
 from teacherlm.catalog import PLUGIN_MODULES
 from teacherlm.errors import UserError
 from teacherlm.stage import RuntimeMark, Settings, Source, Stage, StageConfig
+from teacherlm.store.adapters import BASE, CONFIG, find_adapter
 from teacherlm.store.files import read_json, write_json
 from teacherlm.store.manifest import begun_fingerprint, read_manifest, require_finished
 
 FILES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".arrow", ".gz", ".yaml")
 """Endings that no name on a hub has."""
+WEIGHTS = (".safetensors", ".bin")
+"""Endings of a model's weights."""
 
 
 class Content(Protocol):
@@ -130,8 +133,23 @@ def content_on_disk(source: str, kind: Literal["data", "model"]) -> str:
         return sha256_of(path)
     files = sorted(p for p in path.rglob("*") if p.is_file())
     if kind == "model":
+        if find_adapter(source):
+            return weights_content(source)
         return digest([(str(p.relative_to(path)), p.stat().st_size, p.stat().st_mtime_ns) for p in files])
     return digest([(str(p.relative_to(path)), sha256_of(p)) for p in files])
+
+
+def weights_content(model: str) -> str:
+    """Names the bytes of a model folder's config and weights, and of what an adapter lies over; of a hub model its id."""
+    folder = Path(model)
+    if not folder.exists():
+        return f"hub:{model}"
+    files = [path for path in sorted(folder.iterdir()) if path.suffix in WEIGHTS or path.name == "config.json"]
+    content = [(path.name, sha256_of(path)) for path in files]
+    if adapter := find_adapter(model):
+        config = {key: value for key, value in adapter.config.items() if key != BASE}
+        content += [(CONFIG, digest(config)), (BASE, f"{weights_content(adapter.base)}@{adapter.revision}")]
+    return digest(content)
 
 
 def is_hub_id(source: str) -> bool:
@@ -142,7 +160,7 @@ def is_hub_id(source: str) -> bool:
 def sha256_of(path: Path) -> str:
     """The file's sha256, remembered per user and computed anew only when its size or time of change differs."""
     stat = path.stat()
-    memory = _cache_folder() / f"{hashlib.blake2b(str(path.resolve()).encode(), digest_size=16).hexdigest()}.json"
+    memory = cache_folder("sha256") / f"{hashlib.blake2b(str(path.resolve()).encode(), digest_size=16).hexdigest()}.json"
     if memory.is_file():
         known = read_json(memory)
         if (known["size"], known["mtime_ns"]) == (stat.st_size, stat.st_mtime_ns):
@@ -155,6 +173,7 @@ def sha256_of(path: Path) -> str:
     return found.hexdigest()
 
 
-def _cache_folder() -> Path:
+def cache_folder(what: str) -> Path:
+    """Where this user keeps what can be found out again: $TEACHERLM_CACHE, else ~/.cache/teacherlm."""
     chosen = os.environ.get("TEACHERLM_CACHE")
-    return Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "teacherlm" / "sha256"
+    return (Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "teacherlm") / what

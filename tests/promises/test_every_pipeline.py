@@ -111,3 +111,5 @@ def test_prompts_and_completions_are_taught_as_they_are(tmp_path: Path, stories2
     settings = [f"prepare.source={file}", *small(stories260k)]
     report = run_pipeline("prompt_completion", tmp_path / "run", *settings, *measured("evaluate"))
     assert {row["n"] for row in report["rows"]} == {12}
+    [overlap] = report["overlaps"]
+    assert (overlap["task"], overlap["trained_on"], overlap["questions"], overlap["exact"]) == ("questions", "text", 12, 0)

@@ -56,7 +56,7 @@ def student(trained_on: str, **changes: Any) -> dict[str, Any]:
 
 
 def said_of(**changes: Any) -> str:
-    report = {"comparisons": [row()], "students": [student("text"), student("cot_head")], "rows": [], "baselines": []}
+    report = {"comparisons": [row()], "students": [student("text"), student("cot_head")], "rows": [], "baselines": [], "overlaps": []}
     return " ".join(cautions({**report, **changes}, "text"))
 
 
@@ -86,3 +86,9 @@ def test_a_template_nobody_could_check_and_a_task_left_out_are_said() -> None:
     assert "cot_head (tiny) on creak: the student or the task declares no template" in said_of(students=[student("cot_head", template="")])
     left_out = said_of(rows=[{"task": "gsm8k", "metric": "exact_match"}])
     assert "gsm8k was measured with other metrics (exact_match)" in left_out
+
+
+def test_questions_that_were_trained_on_are_said():
+    found = {"task": "creak", "trained_on": "cot_head", "input": "postprocess", "questions": 1371, "exact": 2, "shared": 12}
+    assert "creak: 12 of its 1,371 questions share 13 words in a row with what cot_head was trained on" in said_of(overlaps=[found])
+    assert "share 13 words" not in said_of(overlaps=[{**found, "exact": 0, "shared": 0}])
