@@ -1,15 +1,17 @@
 """Train a student on one column of a dataset, from a model or from scratch."""
 
+import itertools
 import math
 import os
 import random
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from teacherlm.catalog import find
+from teacherlm.catalog import chosen, find
 from teacherlm.errors import UserError
 from teacherlm.log import say
 from teacherlm.prompts import find_template, gathered, short_name
@@ -33,13 +35,20 @@ class Material(StageConfig):
     scratch: Scratch | None = None
     """Instead of a model: a small one with fresh weights, e.g. {hidden_size: 64, layers: 3, heads: 4, context: 256}."""
     train_on: Annotated[str, Alias("--task_type"), Alias("--task-type")] = "cot_tail"
-    """Column of text to train on: text, cot_tail (answer first), cot_head (rationale first), all, or any other."""
+    """Column of text to train on: text, cot_tail (answer first), cot_head (rationale first), all, or any other. An objective may have
+    another default: step_by_step text, regression target."""
     objective: ObjectiveChoice = SftSettings()
     """A file in teacherlm/training/objectives/ and its settings."""
     loss_on: Literal["completion", "all"] = "completion"
     """What carries loss: what follows the row's prompt, or the whole text (as the original did)."""
     max_source_length: Annotated[int, Alias("--max_source_length"), Field(gt=1)] = 2048
-    """Longest row in tokens; longer ones lose the beginning of their prompt, never of their completion."""
+    """Longest row in tokens; longer ones lose a part of their prompt, never the beginning of their completion. Of an encoder-decoder:
+    longest prompt."""
+    max_target_length: Annotated[int, Alias("--max_target_length"), Field(gt=0)] = 2048
+    """Longest completion in tokens of an encoder-decoder, whose decoder has a length of its own; decoder-only students have
+    max_source_length for both."""
+    truncation_side: Literal["left", "right"] = "left"
+    """Where a prompt that is too long loses tokens: at its beginning (left) or its end."""
     held_out: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the rows kept out of training; the loss on them stands in every checkpoint (held_out_loss)."""
     trust_remote_code: bool = False
@@ -66,6 +75,15 @@ class FinetuneConfig(Recipe, Material):
         whole = {"batch_size": math.prod(map(int, sizes))} if all(size.isdigit() for size in sizes) else {}
         return {"output": Path(str(values["store_dir"]), str(given.get("run_name", ""))), "report_to": "wandb", **whole, **given}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _as_the_objective_is_taught(cls, values: Any) -> Any:
+        """An objective may train on another column than most do."""
+        if not isinstance(values, dict) or "train_on" in values or "objective" not in values:
+            return values
+        objective = chosen("objectives", default="sft")(values["objective"])
+        return {**values, "objective": objective, **({"train_on": objective.column} if objective.column else {})}
+
     @model_validator(mode="after")
     def _one_student(self) -> "FinetuneConfig":
         if (self.model is None) == (self.scratch is None):
@@ -82,7 +100,6 @@ def finetune(config: FinetuneConfig) -> Outcome:
     """Writes checkpoint-<step> folders and metrics.jsonl into `config.output`."""
     from transformers import set_seed
 
-    from teacherlm.training.families import Causal
     from teacherlm.training.objective import Tools
     from teacherlm.training.run import Job, train
     from teacherlm.training.texts import Reader, read_table, specs_of
@@ -96,19 +113,20 @@ def finetune(config: FinetuneConfig) -> Outcome:
     specs = specs_of(table)
     if own := _chat_text(specs):
         tokenizer.chat_template = own  # goes into every checkpoint
-    family = Causal()
+    family = _build_family(config, tokenizer)
     tools = Tools(tokenizer, config.seed, config.trust_remote_code)
     objective = find("objectives", config.objective.name).build(config.objective, family, tools)
-    limit = _limit(config, tokenizer)
+    limit = _limit(config)
     encoded, kept_out = (_encode(part, tokenizer, objective, family, limit) for part in split(texts, config.held_out, config.seed))
     if truncated := encoded.counts()["truncated"]:
-        say(f"{truncated} of {len(encoded.rows)} rows are longer than {limit} tokens: they lose their first ones, never the completion.")
+        say(_about_truncation(truncated, encoded, limit, config, family.apart))
     facts = {
         **_template_facts(gathered(specs)),
         "train_on": config.train_on,
         "loss_on": config.loss_on,
         "seed": config.seed,
         "student": _student(config),
+        **config.objective.facts(specs),
     }
     job = Job(config, tokenizer, family, objective, encoded.rows, kept_out.rows, facts, config.output)
 
@@ -117,7 +135,8 @@ def finetune(config: FinetuneConfig) -> Outcome:
         return _build_model(config, tokenizer, start)
 
     metrics = train(job, build)
-    counts = {"rows": len(texts), "trained": len(encoded.rows), "held_out": len(kept_out.rows), **encoded.counts()}
+    parts = Counter(text.part for text in texts if text.part)
+    counts = {"rows": len(texts), **parts, "trained": len(encoded.rows), "held_out": len(kept_out.rows), **encoded.counts()}
     return Outcome(counts, metrics, {**facts, "trained_tokens": metrics["trained_tokens"], "parameters": _parameters(config.output)})
 
 
@@ -137,15 +156,20 @@ def _template_facts(templates: Sequence[str]) -> dict[str, Any]:
 
 
 def split(texts: "list[Text]", share: float, seed: int) -> "tuple[list[Text], list[Text]]":
-    """(to train on, held out), both in the input's order; which are held out is the seed's choice.
+    """(to train on, held out), both in the input's order; which rows are held out is the seed's choice, with all their texts.
 
     Raises: UserError when nothing would be left on either side.
     """
-    count = round(share * len(texts))
-    if share and not 0 < count < len(texts):
-        raise UserError(f"held_out {share} of {len(texts)} rows leaves {'none to train on' if count else 'none held out'}.")
-    out = set(random.Random(f"held out/{seed}").sample(range(len(texts)), count))
-    return [t for i, t in enumerate(texts) if i not in out], [texts[i] for i in sorted(out)]
+    rows = [list(found) for _, found in itertools.groupby(texts, key=lambda text: text.where)]
+    count = round(share * len(rows))
+    if share and not 0 < count < len(rows):
+        raise UserError(f"held_out {share} of {len(rows)} rows leaves {'none to train on' if count else 'none held out'}.")
+    out = set(random.Random(f"held out/{seed}").sample(range(len(rows)), count))
+    kept: list[Text] = []
+    held_out: list[Text] = []
+    for i, row in enumerate(rows):
+        (held_out if i in out else kept).extend(row)
+    return kept, held_out
 
 
 def _encode(texts: "list[Text]", tokenizer: Any, objective: Any, family: Any, limit: int) -> "Encoded":
@@ -163,7 +187,30 @@ def _build_tokenizer(config: FinetuneConfig, table: "Table") -> Any:
     from teacherlm.training.texts import tokenizer_texts
 
     assert config.scratch is not None
-    return build_tokenizer(config.scratch, tokenizer_texts(table, config.scratch.tokenizer_columns))
+    texts = itertools.chain(tokenizer_texts(table, config.scratch.tokenizer_columns), config.objective.known_words())
+    return build_tokenizer(config.scratch, texts)
+
+
+def _build_family(config: FinetuneConfig, tokenizer: Any) -> Any:
+    """Raises: UserError for a model that writes no text, and for what an encoder-decoder cannot be taught."""
+    from teacherlm.training.families import build_family
+
+    start = _decoder_start(config, tokenizer)
+    if start is not None and config.loss_on == "all":
+        raise UserError("loss_on all: an encoder-decoder reads the prompt in its encoder, where nothing carries loss; leave loss_on out.")
+    return build_family(start, tokenizer, config.truncation_side, min(_context(config), config.max_target_length))
+
+
+def _decoder_start(config: FinetuneConfig, tokenizer: Any) -> int | None:
+    """The token that the decoder of an encoder-decoder begins with; None for a decoder-only student."""
+    if config.scratch is not None:
+        return int(tokenizer.pad_token_id) if config.scratch.architecture == "t5" else None
+    from teacherlm.training.pretrained import overflows_in_fp16, read_decoder_start
+
+    start = read_decoder_start(str(config.model), config.trust_remote_code)
+    if config.precision == "fp16" and overflows_in_fp16(str(config.model), config.trust_remote_code):
+        say(f"notice: {config.model}: T5 is known to overflow in fp16; bf16 and fp32 are safe.")
+    return start
 
 
 def _build_model(config: FinetuneConfig, tokenizer: Any, start: Path | None) -> Any:
@@ -180,15 +227,17 @@ def _build_model(config: FinetuneConfig, tokenizer: Any, start: Path | None) -> 
     return build_model(config.scratch, tokenizer)
 
 
-def _limit(config: FinetuneConfig, tokenizer: Any) -> int:
+def _limit(config: FinetuneConfig) -> int:
     """Tokens of a row: what was asked for, but never more than the model's context."""
-    if config.scratch is not None:
-        context = config.scratch.context
-    else:
-        from teacherlm.training.pretrained import read_context
+    return min(_context(config), config.max_source_length)
 
-        context = read_context(str(config.model), config.trust_remote_code)
-    return min(context, config.max_source_length)
+
+def _context(config: FinetuneConfig) -> int:
+    if config.scratch is not None:
+        return config.scratch.context
+    from teacherlm.training.pretrained import read_context
+
+    return read_context(str(config.model), config.trust_remote_code)
 
 
 def _student(config: FinetuneConfig) -> str:

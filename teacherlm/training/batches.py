@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from teacherlm.errors import UserError
-from teacherlm.training.families import IGNORE, Batch, Family, Row
+from teacherlm.training.families import FOLLOWS, IGNORE, Batch, Family, Row
 
 LARGEST_DEFAULT_MICRO_BATCH = 16
 GROUPED_BATCHES = 16
@@ -47,11 +47,21 @@ class MicroBatches:
 
     An epoch is a fresh permutation by seed and epoch alone, so neither the cut nor a restart changes a step's rows. Within a
     batch rows are sorted by length: micro-batches then need little padding. Where a process has no row left for a
-    micro-batch it gets a row without labels (`~i`), because all processes must take part in every step.
+    micro-batch it gets a row without labels (`~i`), because all processes must take part in every step. Rows that belong
+    together (`together`: their indices) stay side by side, so that only the end of a batch can part them.
     """
 
-    def __init__(self, lengths: Sequence[int], cut: Cut, seed: int, process: int = 0, group: bool = True) -> None:
+    def __init__(
+        self,
+        lengths: Sequence[int],
+        cut: Cut,
+        seed: int,
+        process: int = 0,
+        group: bool = True,
+        together: Sequence[Sequence[int]] | None = None,
+    ) -> None:
         self.lengths, self.cut, self.seed, self.process, self.group, self.epoch = lengths, cut, seed, process, group, 0
+        self.together = together if together is not None else [[i] for i in range(len(lengths))]
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
@@ -61,31 +71,32 @@ class MicroBatches:
         return full * self.cut.accumulation + ceil(rest / (self.cut.micro * self.cut.processes))
 
     def __iter__(self) -> Iterator[list[int]]:
-        together = self.cut.micro * self.cut.processes
+        at_once = self.cut.micro * self.cut.processes
         for batch in self.batches():
             ordered = sorted(batch, key=lambda i: (-self.lengths[i], i))
-            for at in range(0, len(ordered), together):
-                shared = ordered[at : at + together]
+            for at in range(0, len(ordered), at_once):
+                shared = ordered[at : at + at_once]
                 yield shared[self.process :: self.cut.processes] or [~shared[0]]
 
     def batches(self) -> list[list[int]]:
         """The rows of every optimizer step of the epoch; only the last may be short."""
         dice = random.Random(f"{self.seed}/{self.epoch}")
-        order = list(range(len(self.lengths)))
-        dice.shuffle(order)
+        units = list(self.together)
+        dice.shuffle(units)
         if self.group:
-            order = self._grouped(order)
+            units = self._grouped(units)
+        order = [i for unit in units for i in unit]
         batches = [order[at : at + self.cut.rows] for at in range(0, len(order), self.cut.rows)]
         whole = [batch for batch in batches if len(batch) == self.cut.rows]
         if self.group:
             dice.shuffle(whole)  # else every window would run from long to short
         return whole + batches[len(whole) :]
 
-    def _grouped(self, order: list[int]) -> list[int]:
+    def _grouped(self, units: list[Sequence[int]]) -> list[Sequence[int]]:
         """Sorted by length within windows: rows of a batch are of like length, and still change company every epoch."""
         window = GROUPED_BATCHES * self.cut.rows
-        parts = (order[at : at + window] for at in range(0, len(order), window))
-        return [i for part in parts for i in sorted(part, key=lambda i: -self.lengths[i])]
+        parts = (units[at : at + window] for at in range(0, len(units), window))
+        return [unit for part in parts for unit in sorted(part, key=lambda unit: -max(self.lengths[i] for i in unit))]
 
 
 class Rows(Dataset[Row]):
@@ -105,6 +116,16 @@ class Rows(Dataset[Row]):
 
     def lengths(self) -> list[int]:
         return list(map(self.family.length, self.rows))
+
+    def together(self) -> list[list[int]]:
+        """The indices of rows that are to share a batch, each row in one list."""
+        units: list[list[int]] = []
+        for i, row in enumerate(self.rows):
+            if units and row.get(FOLLOWS, 0) > 0:
+                units[-1].append(i)
+            else:
+                units.append([i])
+        return units
 
 
 class EpochLoader(DataLoader[Row]):

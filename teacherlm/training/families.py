@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -11,13 +11,29 @@ from torch import Tensor
 IGNORE = -100
 """Label of a position that carries no loss (torch's own default)."""
 
+FOLLOWS = "follows"
+"""Key of a row that is above 0 where the row is to be in the batch of the row before it."""
+
 Row = dict[str, Any]
 """`input_ids` and `labels`: int32 arrays of one row; further keys are numbers and belong to an objective."""
 Batch = dict[str, Tensor]
-"""Rows padded on the right: `input_ids` and `labels`, int64 [rows, longest]; an objective's keys as float tensors [rows]."""
+"""Rows padded on the right: `input_ids` and `labels`, int64 [rows, longest]; an objective's keys as float tensors [rows]. Of an
+encoder-decoder each has a length of its own, and `attention_mask` says which of `input_ids` are no padding."""
+
+TruncationSide = Literal["left", "right"]
+"""Where a prompt that is too long loses its tokens."""
 
 
 class Family(Protocol):
+    @property
+    def apart(self) -> bool:
+        """Whether prompt and target are two texts to the model, each tokenised by itself."""
+        ...
+
+    def fit(self, prompt: list[int], target: list[int], limit: int) -> tuple[list[int], list[int]]:
+        """Prompt and target cut to what a row of `limit` tokens may hold; of a target too long the first tokens stay."""
+        ...
+
     def join(self, prompt: Sequence[int], target: Sequence[int]) -> Row:
         """A training row in which only `target` carries loss."""
         ...
@@ -39,6 +55,13 @@ class Family(Protocol):
 class Causal:
     """Decoder-only: prompt and target in one sequence, each position predicts the next."""
 
+    truncation_side: TruncationSide = "left"
+    apart = False
+
+    def fit(self, prompt: list[int], target: list[int], limit: int) -> tuple[list[int], list[int]]:
+        """The target comes first: the prompt gets what it leaves."""
+        return _kept(prompt, limit - len(target), self.truncation_side), target[:limit]
+
     def join(self, prompt: Sequence[int], target: Sequence[int]) -> Row:
         ids = np.asarray([*prompt, *target], dtype=np.int32)
         labels = ids.copy()
@@ -59,6 +82,71 @@ class Causal:
         labels = batch["labels"][:, 1:]
         kept = labels != IGNORE
         return logits[kept], labels[kept]
+
+
+@dataclass(frozen=True)
+class Seq2Seq:
+    """Encoder-decoder: the encoder reads the prompt, the decoder writes the target from a start token on."""
+
+    start: int
+    """The token every decoder begins with (`decoder_start_token_id`)."""
+    target_limit: int
+    """Longest target in tokens; `limit` is for the prompt alone."""
+    truncation_side: TruncationSide = "left"
+    frame: tuple[int, int] = (0, 0)
+    """How many tokens of a prompt the tokenizer puts around its text (T5: none and EOS); no cut takes them."""
+    apart = True
+
+    def fit(self, prompt: list[int], target: list[int], limit: int) -> tuple[list[int], list[int]]:
+        before, behind = self.frame
+        end = len(prompt) - behind
+        words = _kept(prompt[before:end], limit - before - behind, self.truncation_side)
+        return [*prompt[:before], *words, *prompt[end:]], target[: self.target_limit]
+
+    def join(self, prompt: Sequence[int], target: Sequence[int]) -> Row:
+        return {"input_ids": np.asarray(prompt, dtype=np.int32), "labels": np.asarray(target, dtype=np.int32)}
+
+    def length(self, row: Row) -> int:
+        return len(row["input_ids"]) + len(row["labels"])
+
+    def batch(self, rows: Sequence[Row], pad: int) -> Batch:
+        batch = padded(rows, pad)
+        lengths = torch.tensor([len(row["input_ids"]) for row in rows])
+        # Not from the padding token itself: it may be the end token too, which stands in every prompt.
+        return {**batch, "attention_mask": (torch.arange(batch["input_ids"].shape[1]) < lengths[:, None]).long()}
+
+    def predicted(self, model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+        labels = batch["labels"]
+        read = torch.where(labels == IGNORE, self.start, labels)[:, :-1]  # padding stands behind all that is predicted
+        given = torch.cat([labels.new_full((len(labels), 1), self.start), read], dim=1)
+        logits: Tensor = model(
+            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], decoder_input_ids=given, use_cache=False
+        ).logits
+        kept = labels != IGNORE
+        return logits[kept], labels[kept]
+
+
+def build_family(start: int | None, tokenizer: Any, truncation_side: TruncationSide, target_limit: int) -> Family:
+    """`start`: the token an encoder-decoder's decoder begins with; None for a decoder-only model."""
+    if start is None:
+        return Causal(truncation_side)
+    return Seq2Seq(start, target_limit, truncation_side, special_tokens(tokenizer))
+
+
+def special_tokens(tokenizer: Any) -> tuple[int, int]:
+    """How many the tokenizer puts (before, behind) a text by itself."""
+    words = tokenizer("a", add_special_tokens=False)["input_ids"]
+    whole = tokenizer("a")["input_ids"]
+    before = next(place for place in range(len(whole)) if whole[place : place + len(words)] == words)
+    return before, len(whole) - before - len(words)
+
+
+def _kept(tokens: list[int], count: int, side: TruncationSide) -> list[int]:
+    """At most so many, the others lost at this side."""
+    count = max(0, count)
+    if len(tokens) <= count:
+        return tokens
+    return tokens[:count] if side == "right" else tokens[len(tokens) - count :]
 
 
 def padded(rows: Sequence[Row], pad: int) -> Batch:

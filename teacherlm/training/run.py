@@ -151,7 +151,7 @@ class _GoOnCounting(TrainerCallback):  # type: ignore[misc]
 
 def _loader(job: Job, rows: list[Row], pieces: Cut, process: int) -> EpochLoader:
     table = Rows(rows, job.family)
-    batches = MicroBatches(table.lengths(), pieces, job.recipe.seed, process, job.recipe.group_by_length)
+    batches = MicroBatches(table.lengths(), pieces, job.recipe.seed, process, job.recipe.group_by_length, table.together())
     return build_loader(table, batches, partial(job.family.batch, pad=job.tokenizer.pad_token_id))
 
 

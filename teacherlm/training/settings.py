@@ -1,6 +1,7 @@
 """What a user may set about the training of a student (read without importing torch)."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
@@ -11,6 +12,9 @@ from teacherlm.stage import Alias, Runtime, Settings
 class ObjectiveSettings(ChosenSettings):
     """Settings of a file in `training/objectives/`, and what of a dataset it trains on."""
 
+    column: ClassVar[str] = ""
+    """What `train_on` is where it is not set; "" leaves it to `finetune`."""
+
     def texts(self, table: Any, column: str, completion_only: bool, reader: Any) -> Any:
         """The training texts of a table; an objective with other needs than a column of text overrides this.
 
@@ -20,23 +24,41 @@ class ObjectiveSettings(ChosenSettings):
 
         return build_texts(table, column, completion_only, reader)
 
+    def known_words(self) -> Sequence[str]:
+        """Texts that the tokenizer of a student from scratch has to know, beside those of the data."""
+        return ()
 
+    def facts(self, templates: Sequence[str]) -> Mapping[str, Any]:
+        """What whoever asks the student has to know; goes into every checkpoint. `templates`: the specs of the rows.
+
+        `prompt_prefix` is put before every prompt of the student, by `evaluate` too.
+        """
+        return {}
+
+
+class AdapterSettings(ChosenSettings):
+    """Settings of a file in `training/adapters/`: which weights are trained."""
+
+
+AdapterChoice = Annotated[SerializeAsAny[AdapterSettings], BeforeValidator(chosen("adapters", default="lora"))]
 ObjectiveChoice = Annotated[SerializeAsAny[ObjectiveSettings], BeforeValidator(chosen("objectives", default="sft"))]
 
 
 class Scratch(Settings):
-    """A small Llama with fresh weights and a tokenizer made from the data."""
+    """A small model with fresh weights and a tokenizer made from the data."""
 
+    architecture: Literal["llama", "gpt2", "t5"] = "llama"
+    """llama and gpt2 are decoders; t5 is an encoder-decoder with relative positions."""
     hidden_size: Annotated[int, Field(gt=0)] = 64
     """Width; a multiple of `heads`."""
     layers: Annotated[int, Field(gt=0)] = 3
-    """Number of transformer blocks."""
+    """Number of transformer blocks; a t5 has as many in its encoder and in its decoder."""
     heads: Annotated[int, Field(gt=0)] = 4
     """Attention heads."""
     intermediate: Annotated[int, Field(gt=0)] | None = None
-    """Width of the feed-forward part; by default 8/3 of hidden_size, rounded up to a multiple of 8."""
+    """Width of the feed-forward part; by default 8/3 of hidden_size, rounded up to a multiple of 8 (gpt2, t5: 4 times hidden_size)."""
     context: Annotated[int, Field(gt=1)] = 512
-    """Longest text in tokens."""
+    """Longest text in tokens; of a t5 longest prompt and longest completion."""
     tokenizer: Literal["word", "bpe"] = "word"
     """`word`: one token per word of the data, unknown words fall apart into known pieces; `bpe`: byte-level BPE."""
     vocab_size: Annotated[int, Field(gt=3)] = 8192

@@ -11,6 +11,11 @@ from teacherlm.training.families import IGNORE, Batch, Family, Row
 from teacherlm.training.objective import Example, Join
 
 
+def wide(logits: Tensor) -> Tensor:
+    """In fp32 or wider: half precision would lose a sum over thousands of tokens."""
+    return logits if logits.dtype in (torch.float32, torch.float64) else logits.float()
+
+
 @dataclass(frozen=True)
 class Sft:
     family: Family
@@ -26,9 +31,7 @@ class Sft:
 
     def sums(self, model: Any, batch: Batch) -> dict[str, Tensor]:
         logits, labels = self.family.predicted(model, batch)
-        # Half precision would lose the sum over thousands of tokens.
-        wide = logits if logits.dtype in (torch.float32, torch.float64) else logits.float()
-        return {"sft": F.cross_entropy(wide, labels, reduction="sum")}
+        return {"sft": F.cross_entropy(wide(logits), labels, reduction="sum")}
 
     def weights(self) -> dict[str, float]:
         return {"sft": 1.0}

@@ -110,23 +110,24 @@ def build_texts(table: Table, column: str, completion_only: bool, reader: Reader
     Raises: UserError naming the row whose text is missing, empty or (when only completions carry loss) does not start
     with its prompt, and naming the columns when there is no such column; also for rows of a template that only asks.
     """
-    _require_column(table, column)
+    require_column(table, column)
     chats = _chats(table, reader)
     if (completion_only or chats) and "prompt" not in table.columns:
         raise UserError(f"{table.path}: no column 'prompt', so where a completion begins is not known; use --loss-on all.")
-    texts = _values(table, column)
-    prompts = _values(table, "prompt") if completion_only or chats else [""] * len(table.rows)
+    texts = values(table, column)
+    prompts = values(table, "prompt") if completion_only or chats else [""] * len(table.rows)
     if not chats:
         return [_build_text(table, i, column, text, prompt) for i, (text, prompt) in enumerate(zip(texts, prompts, strict=True))]
     found = []
-    for i, (text, prompt, spec) in enumerate(zip(texts, prompts, _values(table, "template"), strict=True)):
+    for i, (text, prompt, spec) in enumerate(zip(texts, prompts, values(table, "template"), strict=True)):
         plain = _build_text(table, i, column, text, prompt if completion_only or spec in chats else "")
         found.append(_as_chat(table, i, column, plain, chats[spec], completion_only) if spec in chats else plain)
     return found
 
 
-def _values(table: Table, column: str) -> Any:
-    return table.rows[column] if not table.lines else [row.get(column) for row in table.rows]  # type: ignore[call-overload]
+def values(table: Table, column: str) -> Any:
+    """A column of the table, None where a row of a .jsonl lacks it."""
+    return [row.get(column) for row in table.rows] if isinstance(table.rows, list) else table.rows[column]  # type: ignore[call-overload]
 
 
 def _chats(table: Table, reader: Reader | None) -> "dict[str, Renderer]":
@@ -168,7 +169,8 @@ def _build_text(table: Table, i: int, column: str, text: Any, prompt: Any) -> Te
     return Text(text, start, table.where(i) if table.lines else f"{table.path}: row {i}")
 
 
-def _require_column(table: Table, column: str) -> None:
+def require_column(table: Table, column: str) -> None:
+    """Raises: UserError naming the columns there are."""
     names = table.text_columns()
     if column not in table.columns:
         raise UserError(f"{table.path}: no column '{column}' to train on; columns of text: {', '.join(names)}.")
@@ -180,7 +182,7 @@ def tokenizer_texts(table: Table, columns: Sequence[str]) -> Iterator[str]:
     Raises: UserError for a column that is not there.
     """
     for column in columns:
-        _require_column(table, column)
+        require_column(table, column)
     names = list(columns) or [n for n in table.text_columns() if n not in BOOKKEEPING and not n.endswith(("_finish", "_verdict"))]
     seen: set[int] = set()
     for i in range(len(table.rows)):
@@ -196,4 +198,4 @@ def specs_of(table: Table) -> list[str]:
     """The different templates that the rows follow; none where they do not say."""
     if "template" not in table.columns:
         return []
-    return sorted({str(spec) for spec in _values(table, "template") if spec})
+    return sorted({str(spec) for spec in values(table, "template") if spec})
