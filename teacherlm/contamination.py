@@ -86,9 +86,9 @@ class Questions:
         self.index = build_index([self.texts], N, SHORTEST, COMMON)
         self.exact = frozenset(map(tuple, own_words(self.texts)))
 
-    def found_in(self, training: Texts) -> Found:
-        """Reads the training texts twice, the evaluation questions once."""
-        seen = {words for words in map(tuple, own_words(training)) if words in self.exact}
+    def found_in(self, training: Texts, asked: Texts | None = None) -> Found:
+        """`asked`: the questions of the training texts, by themselves; only these can be the same word for word."""
+        seen = {words for words in map(tuple, own_words(asked or training)) if words in self.exact}
         numbers: set[int] = set()
         for text in training():
             numbers |= self.index.sequences_in(text)
@@ -147,7 +147,7 @@ def overlap_with(loaded: Any, training: Path, column: str) -> Found:
     known = cache_folder("overlap") / f"{digest(VERSION, loaded.content, manifest.fingerprint if manifest else str(training), column)}.json"
     if manifest is not None and known.is_file():
         return Found(**read_json(known))
-    found = Questions(loaded.name, _listed(task_questions(loaded))).found_in(lambda: _column(training, column))
+    found = Questions(loaded.name, _listed(task_questions(loaded))).found_in(lambda: _column(training, column), lambda: _column(training, "prompt"))
     if manifest is not None:
         write_json(known, asdict(found))
     return found
