@@ -118,8 +118,8 @@ def finetune(config: FinetuneConfig) -> Outcome:
     objective = find("objectives", config.objective.name).build(config.objective, family, tools)
     limit = _limit(config)
     encoded, kept_out = (_encode(part, tokenizer, objective, family, limit) for part in split(texts, config.held_out, config.seed))
-    if truncated := encoded.counts()["truncated"]:
-        say(_about_truncation(truncated, encoded, limit, config, family.apart))
+    if encoded.truncated:
+        say(encoded.about_truncation(limit, family))
     facts = {
         **_template_facts(gathered(specs)),
         "train_on": config.train_on,

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
 
-from teacherlm.training.families import IGNORE, Family, Row
+from teacherlm.errors import UserError
+from teacherlm.training.families import IGNORE, Family, Row, Seq2Seq
 from teacherlm.training.objective import Example, Join, Objective
 from teacherlm.training.texts import Text
 
@@ -17,24 +18,29 @@ CHUNK = 1000
 class Encoded:
     rows: list[Row] = field(default_factory=list)
     truncated: int = 0
-    """Rows longer than the limit, which lost the beginning of their prompt."""
+    """Rows longer than the limit, which lost a part of their prompt."""
     completions_cut: int = 0
-    """Of these, rows whose completion alone is longer than the limit: its first tokens stay, its end and the prompt go."""
+    """Of these, rows whose completion alone is longer than its limit: its first tokens stay, its end goes."""
     tokens: int = 0
 
     def counts(self) -> dict[str, int]:
         return {"truncated": self.truncated, "completions_cut": self.completions_cut, "tokens": self.tokens}
 
+    def about_truncation(self, limit: int, family: Family) -> str:
+        """For people: what was cut, and where."""
+        what = f"{limit} tokens (prompt) or {family.target_limit} (completion)" if isinstance(family, Seq2Seq) else f"{limit} tokens"
+        lost = "first" if family.truncation_side == "left" else "last"
+        ends = f"; {self.completions_cut} completions lose their end" if self.completions_cut else ""
+        return f"{self.truncated} of {len(self.rows)} rows are longer than {what}: their prompts lose the {lost} ones{ends}."
+
 
 def encode(texts: Sequence[Text], tokenizer: Any, objective: Objective, family: Family, limit: int) -> Encoded:
-    """The rows of all texts, none longer than `limit` tokens."""
+    """The rows of all texts, none longer than `limit` tokens (of an encoder-decoder none with a longer prompt)."""
     encoded = Encoded()
-    for text, tokens in zip(texts, tokenised(texts, tokenizer), strict=True):
-        prompt, target = tokens.prompt, tokens.target
-        if len(prompt) + len(target) > limit:
-            encoded.truncated += 1
-            encoded.completions_cut += len(target) > limit
-            prompt, target = fit(prompt, target, limit)
+    for text, tokens in zip(texts, tokenised(texts, tokenizer, family.apart), strict=True):
+        prompt, target = family.fit(tokens.prompt, tokens.target, limit)
+        encoded.truncated += (len(prompt), len(target)) != (len(tokens.prompt), len(tokens.target))
+        encoded.completions_cut += len(target) < len(tokens.target)
         join = _silencing(family.join, tokens.silent) if tokens.silent else family.join
         for row in objective.encode(Example(prompt, target, text.part, text.score), join):
             encoded.tokens += family.length(row)
@@ -54,12 +60,6 @@ def _silencing(join: Join, silent: Sequence[int]) -> Join:
     return joined
 
 
-def fit(prompt: list[int], target: list[int], limit: int) -> tuple[list[int], list[int]]:
-    """Drop the oldest tokens of the prompt; of a target that alone is too long, the end."""
-    kept = max(0, limit - len(target))
-    return prompt[len(prompt) - kept :] if kept else [], target[:limit]
-
-
 @dataclass(frozen=True, slots=True)
 class Tokens:
     prompt: list[int]
@@ -70,15 +70,33 @@ class Tokens:
     """Places in the target that carry none: in a chat, what others say between the assistant's turns."""
 
 
-def tokenised(texts: Sequence[Text], tokenizer: Any) -> Iterator[Tokens]:
+def tokenised(texts: Sequence[Text], tokenizer: Any, apart: bool = False) -> Iterator[Tokens]:
     """A text is tokenised as a whole, as a model would write it; its prompt is the beginning it shares with the tokens of the
     prompt alone. A token that spans the border thus belongs to the completion.
+
+    `apart`: for an encoder-decoder, to which prompt and completion are two texts; each gets the special tokens of the tokenizer.
+    Raises: UserError naming a row that an encoder-decoder cannot be taught.
     """
     for at in range(0, len(texts), CHUNK):
         chunk = texts[at : at + CHUNK]
+        if apart:
+            yield from _apart(chunk, tokenizer)
+            continue
         plain = _plain([text for text in chunk if not text.spans], tokenizer)
         chats = _chats([text for text in chunk if text.spans], tokenizer)
         yield from (next(chats if text.spans else plain) for text in chunk)
+
+
+def _apart(texts: Sequence[Text], tokenizer: Any) -> Iterator[Tokens]:
+    if chat := next((text for text in texts if text.spans), None):
+        raise UserError(f"{chat.where}: a chat, but an encoder-decoder knows no turns: prepare the rows with another template.")
+    eos = tokenizer.eos_token_id
+    prompts = tokenizer([text.text[: text.start] for text in texts], verbose=False)["input_ids"]
+    targets = tokenizer(text_target=[text.text[text.start :] for text in texts], verbose=False)["input_ids"]
+    for text, prompt, target in zip(texts, prompts, targets, strict=True):
+        if not prompt:
+            raise UserError(f"{text.where}: its prompt is empty, so there is nothing for the encoder to read.")
+        yield Tokens(prompt, target if target[-1:] == [eos] else [*target, eos])
 
 
 def _plain(texts: Sequence[Text], tokenizer: Any) -> Iterator[Tokens]:

@@ -30,6 +30,9 @@ class Family(Protocol):
         """Whether prompt and target are two texts to the model, each tokenised by itself."""
         ...
 
+    @property
+    def truncation_side(self) -> TruncationSide: ...
+
     def fit(self, prompt: list[int], target: list[int], limit: int) -> tuple[list[int], list[int]]:
         """Prompt and target cut to what a row of `limit` tokens may hold; of a target too long the first tokens stay."""
         ...

@@ -5,11 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
+)
 
 from teacherlm.errors import UserError
 from teacherlm.log import say
 from teacherlm.store.checkpoints import resolve_model
+
+UNLIMITED = 2**31
 
 
 def read_tokenizer(model: str, trust_remote_code: bool = False) -> Any:
@@ -33,7 +40,7 @@ def read_model(model: str, trust_remote_code: bool = False, tensor_parallel: int
     """The weights in fp32 (mixed precision keeps them so), each cut over so many processes. `.bin` weights are read without running
     pickled code.
 
-    Raises: UserError for a folder without weights, an encoder-decoder, or a hub id that cannot be fetched.
+    Raises: UserError for a folder without weights, a model that writes no text, or a hub id that cannot be fetched.
     """
     place = resolve_model(model)
     _require_known(place)
@@ -41,14 +48,14 @@ def read_model(model: str, trust_remote_code: bool = False, tensor_parallel: int
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
     try:
         config = AutoConfig.from_pretrained(place, **options)
-        if config.is_encoder_decoder:
-            raise UserError(f"{model}: an encoder-decoder ({config.model_type}); only decoder-only students can be trained so far.")
+        _require_writer(model, config)
         if tensor_parallel > 1:
             from transformers.distributed import DistributedConfig
 
             _require_plan(model, config, tensor_parallel)
             options["distributed_config"] = DistributedConfig(tp_size=tensor_parallel)
-        return AutoModelForCausalLM.from_pretrained(place, config=config, dtype=torch.float32, use_safetensors=safe, **options)
+        kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+        return kind.from_pretrained(place, config=config, dtype=torch.float32, use_safetensors=safe, **options)
     except UserError:
         raise
     except (OSError, ValueError) as error:
@@ -66,15 +73,53 @@ def _require_plan(model: str, config: Any, processes: int) -> None:
         )
 
 
+def _require_writer(model: str, config: Any) -> None:
+    """Raises: UserError for a model that neither continues a text nor answers one. What brings code of its own may be anything."""
+    kind = config.model_type
+    names = MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES if config.is_encoder_decoder else MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    # BERT and its like stand among the decoders too, but see the words they are to predict unless their config says otherwise.
+    reads_ahead = not config.is_encoder_decoder and kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(config, "is_decoder", False)
+    if not getattr(config, "auto_map", None) and (kind not in names or reads_ahead):
+        raise UserError(
+            f"{model}: a {kind} is neither a decoder that continues a text nor an encoder-decoder that answers one (such as llama or t5)."
+        )
+
+
+def read_decoder_start(model: str, trust_remote_code: bool = False) -> int | None:
+    """The token that the decoder of an encoder-decoder begins with; None for a decoder-only model.
+
+    Raises: UserError for a model that writes no text, or one whose config names no such token.
+    """
+    config = _read_config(model, trust_remote_code)
+    _require_writer(model, config)
+    if not config.is_encoder_decoder:
+        return None
+    start = getattr(config, "decoder_start_token_id", None)
+    if start is None:
+        raise UserError(f"{model}: its config has no decoder_start_token_id, so where its decoder begins is not known (T5: the pad token).")
+    return int(start)
+
+
+def overflows_in_fp16(model: str, trust_remote_code: bool = False) -> bool:
+    """T5 and its like were trained in bf16, with activations beyond the range of fp16."""
+    return "t5" in str(_read_config(model, trust_remote_code).model_type)
+
+
 def read_context(model: str, trust_remote_code: bool = False) -> int:
-    """Longest text in tokens that the model's positions allow; unlimited (2**31) where its config names none."""
+    """Longest text in tokens that the model's positions allow; unlimited (2**31) where its config names none, or positions are relative."""
+    config = _read_config(model, trust_remote_code)
+    if hasattr(config, "relative_attention_num_buckets"):
+        return UNLIMITED  # the n_positions of a published T5 is only the length it was trained on
+    names = ("max_position_embeddings", "n_positions", "max_seq_len")
+    return next((value for name in names if isinstance(value := getattr(config, name, None), int) and value > 0), UNLIMITED)
+
+
+def _read_config(model: str, trust_remote_code: bool) -> Any:
     place = resolve_model(model)
     try:
-        config = AutoConfig.from_pretrained(place, trust_remote_code=trust_remote_code)
+        return AutoConfig.from_pretrained(place, trust_remote_code=trust_remote_code)
     except (OSError, ValueError) as error:
         raise UserError(f"{model}: the model's config cannot be read ({_one_line(error)}).") from None
-    names = ("max_position_embeddings", "n_positions", "max_seq_len")
-    return next((value for name in names if isinstance(value := getattr(config, name, None), int) and value > 0), 2**31)
 
 
 def count_parameters(run: str) -> int:

@@ -1,6 +1,6 @@
 """Which tokens carry loss, and what is cut."""
 
-from teacherlm.training.encoding import encode, fit
+from teacherlm.training.encoding import encode
 from teacherlm.training.families import Causal
 from teacherlm.training.scratch import build_tokenizer
 from teacherlm.training.settings import Scratch
@@ -40,9 +40,10 @@ def test_over_long_rows_keep_their_last_tokens():
 
 
 def test_a_completion_longer_than_the_limit_loses_its_end():
-    assert fit([1, 2, 3], [4, 5, 6], 5) == ([2, 3], [4, 5, 6])
-    assert fit([1, 2, 3], [4, 5, 6], 3) == ([], [4, 5, 6])
-    assert fit([1, 2, 3], [4, 5, 6], 2) == ([], [4, 5])
+    assert Causal().fit([1, 2, 3], [4, 5, 6], 5) == ([2, 3], [4, 5, 6])
+    assert Causal("right").fit([1, 2, 3], [4, 5, 6], 5) == ([1, 2], [4, 5, 6])
+    assert Causal().fit([1, 2, 3], [4, 5, 6], 3) == ([], [4, 5, 6])
+    assert Causal().fit([1, 2, 3], [4, 5, 6], 2) == ([], [4, 5])
     _, got = encoded(3)
     assert (got.truncated, got.completions_cut) == (1, 1)
 
