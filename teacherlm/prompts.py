@@ -11,6 +11,7 @@ import string
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from functools import lru_cache
+from operator import add
 from typing import Protocol
 
 import orjson
@@ -38,6 +39,7 @@ TEXTS = ("text", *TEXT_COLUMN.values())
 """The columns of text that `prepare` writes, in their order."""
 
 LETTERS = string.ascii_uppercase
+MARKS = tuple(f"({letter}) " for letter in LETTERS)
 
 
 def clean(text: str) -> str:
@@ -164,8 +166,9 @@ class PlainTemplate:
     def _options(self, choices: Sequence[str]) -> str:
         if not choices:
             return ""
-        options = [f"({letter}) {choice.strip()}" for letter, choice in zip(letters(choices), choices, strict=True)]
-        return f" Answer choices: {', '.join(options)}." if self.listed else " " + " ".join(options)
+        between = ", " if self.listed else " "
+        options = between.join(map(add, MARKS[: len(letters(choices))], map(str.strip, choices)))
+        return f" Answer choices: {options}." if self.listed else f" {options}"
 
     def label(self, question: Question) -> str:
         return self.answer(question.answer, question.choices)
@@ -284,12 +287,12 @@ def letters(choices: Sized) -> str:
 
 
 def teacher_texts(question: str, answer_text: str) -> dict[str, str]:
-    """Kind -> what a teacher that explains a given answer reads: `Q: ... A: The answer is (B). Let's think step by step.`
+    """Column -> what a teacher that explains a given answer reads: `Q: ... A: The answer is (B). Let's think step by step.`
 
     `question` and `answer_text` in TeacherLM's words, whatever the student reads.
     """
     stated = clean(question + answer_text)
-    return {kind: stated + suffix for kind, suffix in SUFFIX.items()}
+    return {column: stated + SUFFIX[kind] for kind, column in TEXT_COLUMN.items()}
 
 
 def teacher_text(question: str, answer_text: str, kind: str) -> str:

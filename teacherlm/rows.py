@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from teacherlm.errors import UserError
-from teacherlm.prompts import KINDS, TEXT_COLUMN, TEXTS, letters, teacher_texts, template
+from teacherlm.prompts import KINDS, LETTERS, TEXTS, letters, teacher_texts, template
 from teacherlm.records import ATTEMPT, OUR_COLUMNS, Question, content_id
 
 EXPLAINED = ("explanation_tail", "explanation_head")
@@ -20,6 +20,9 @@ RESERVED = frozenset((*TEXTS, *OUR_COLUMNS, *EXPLAINED, *KINDS, "all", "completi
 """Columns of ours, here and in later stages. A source column of that name is kept as `source_<name>`."""
 TEACHERLM = "teacherlm"
 """What a teacher reads is in this template's words, whatever the student reads."""
+
+LABELS = tuple(frozenset(LETTERS[:count]) for count in range(len(LETTERS) + 1))
+"""The letters of so many choices."""
 
 Row = dict[str, Any]
 
@@ -46,10 +49,10 @@ class RowLayout:
         row = _source_columns(question.raw)
         row["text"] = prompt + label
         if chosen.spec == TEACHERLM:
-            _add_teacher_texts(row, prompt, label)
+            row.update(teacher_texts(prompt, label))
         else:
             words = template(TEACHERLM)
-            _add_teacher_texts(row, words.prompt(question), words.answer(question.answer, question.choices))
+            row.update(teacher_texts(words.prompt(question), words.answer(question.answer, question.choices)))
         row["id"] = question.source_id or content_id(question)
         row["prompt"] = prompt
         row["choices"] = list(question.choices)
@@ -66,11 +69,6 @@ class RowLayout:
         return row
 
 
-def _add_teacher_texts(row: Row, prompt: str, answer_text: str) -> None:
-    for kind, text in teacher_texts(prompt, answer_text).items():
-        row[TEXT_COLUMN[kind]] = text
-
-
 def _add_extra(row: Row, question: Question) -> None:
     if question.messages:
         row["messages"] = [dict(turn) for turn in question.messages]
@@ -85,11 +83,9 @@ def _check(question: Question) -> None:
         raise UserError(f"{_place(question)}the question is empty.")
     if not question.answer.strip():
         raise UserError(f"{_place(question)}there is no answer; a split without labels cannot be prepared.")
-    if question.choices:
-        known = letters(question.choices)
-        if len(question.answer) != 1 or question.answer not in known:
-            expected = f"expected one of {', '.join(known)}"
-            raise UserError(f"{_place(question)}answer '{question.answer}' is outside the choices ({expected}).")
+    if question.choices and question.answer not in LABELS[len(letters(question.choices))]:
+        expected = f"expected one of {', '.join(letters(question.choices))}"
+        raise UserError(f"{_place(question)}answer '{question.answer}' is outside the choices ({expected}).")
 
 
 def _place(question: Question) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from teacherlm.errors import UserError
 from teacherlm.log import say
+from teacherlm.store.adapters import is_adapter_folder
 from teacherlm.store.files import read_json, write_json
 
 COMPLETE = "complete.json"
@@ -93,7 +94,8 @@ def find_checkpoints(run: Path) -> list[Checkpoint]:
 
 
 def is_model_folder(path: Path) -> bool:
-    return (path / "config.json").is_file()
+    """A whole model, or an adapter that names the model it lies over."""
+    return (path / "config.json").is_file() or is_adapter_folder(path)
 
 
 def resolve_model(model: str) -> str:

@@ -109,11 +109,9 @@ def _columns(batch: list[Row], before: int, origin: str) -> dict[str, Any]:
     """Column -> pyarrow array of inferred type. Raises: UserError naming the column and the rows."""
     place = f"{origin}: " if origin else ""
     columns = {}
-    shapes = {tuple(row) for row in batch}
-    for name in dict.fromkeys(chain.from_iterable(shapes if len(shapes) == 1 else batch)):
-        values = [row[name] for row in batch] if len(shapes) == 1 else [row.get(name) for row in batch]
+    for name, values in _by_column(batch).items():
         try:
-            columns[name] = _array(values)
+            columns[name] = pa.array(values)
         except (pa.ArrowException, OverflowError) as error:
             kinds = ", ".join(sorted({type(value).__name__ for value in values if value is not None}))
             rows = f"{before + 1}-{before + len(batch)}"
@@ -121,17 +119,12 @@ def _columns(batch: list[Row], before: int, origin: str) -> dict[str, Any]:
     return columns
 
 
-def _array(values: list[Any]) -> Any:
-    """Texts, and lists of them, are tried first: they are most of what there is, and need no look at all of them to find their type."""
-    first, likely = values[0], None
-    if type(first) is str:
-        likely = pa.string()
-    elif type(first) is list and first and type(first[0]) is str:
-        likely = pa.list_(pa.string())
-    if likely is not None:
-        with suppress(pa.ArrowException):
-            return pa.array(values, likely)
-    return pa.array(values)
+def _by_column(batch: list[Row]) -> dict[str, list[Any]]:
+    first = batch[0]
+    if sum(map(len, batch)) == len(first) * len(batch):
+        with suppress(KeyError):  # not raised: then all have the same columns, as nearly always
+            return {name: [row[name] for row in batch] for name in first}
+    return {name: [row.get(name) for row in batch] for name in dict.fromkeys(chain.from_iterable(batch))}
 
 
 def _unified(one: Any, other: Any, origin: str) -> Any:
@@ -189,7 +182,7 @@ def _write_info(folder: Path, schema: Any, names: list[str], split: str | None) 
     from datasets import DatasetInfo, Features
 
     DatasetInfo(features=Features.from_arrow_schema(schema)).write_to_directory(str(folder))
-    content = hashlib.blake2b(digest_size=8)
+    content = hashlib.sha256()
     for name in names:
         with (folder / name).open("rb") as file:
             while block := file.read(1 << 20):
@@ -198,7 +191,7 @@ def _write_info(folder: Path, schema: Any, names: list[str], split: str | None) 
         folder / STATE_FILE,
         {
             "_data_files": [{"filename": name} for name in names],
-            "_fingerprint": content.hexdigest(),
+            "_fingerprint": content.hexdigest()[:16],
             "_format_columns": None,
             "_format_kwargs": {},
             "_format_type": None,

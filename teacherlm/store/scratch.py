@@ -63,13 +63,13 @@ class Counts:
 
 
 class Seen:
-    """Which keys came before: eight bytes each, in sorted arrays each of which is longer than all behind it."""
+    """Which numbers (hashes of keys) came before: eight bytes each, in sorted arrays each of which is longer than all behind it."""
 
     def __init__(self) -> None:
         self._runs: list[Any] = []
 
     def add(self, numbers: Any) -> None:
-        """`numbers`: an array of keys that never came."""
+        """`numbers`: an array, all different, none of which came before."""
         import numpy as np
 
         added = np.sort(numbers)
@@ -99,8 +99,7 @@ class Occurrences:
         """For each, one after the other, its own name, or `name-<n>` with the smallest n not given out yet."""
         import numpy as np
 
-        digests = b"".join([hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names])
-        numbers = (np.frombuffer(digests, dtype=">u8") >> 1).astype(np.int64)
+        numbers = np.fromiter(map(hash, names), np.int64, len(names))
         known = self._seen.holds(numbers)
         if known.any() or len(np.unique(numbers)) < len(numbers):
             return self._one_by_one(names, numbers.tolist(), known.tolist())
@@ -115,7 +114,7 @@ class Occurrences:
             found = name
             while came_before or number in new:
                 found = f"{name}-{self._repeats.next(name) + 2}"
-                number = number_of(found)
+                number = hash(found)
                 came_before = bool(self._seen.holds(np.array([number]))[0])
             new.add(number)
             given.append(found)
