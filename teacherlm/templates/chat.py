@@ -14,6 +14,7 @@ from pydantic import model_validator
 
 from teacherlm.catalog import ChosenSettings
 from teacherlm.prompts import Chat, PlainTemplate, Template, spec_of
+from teacherlm.records import Question
 from teacherlm.stage import Plugin, RuntimeMark
 from teacherlm.templates._jinja_file import read_file
 
@@ -35,6 +36,17 @@ class ChatSettings(ChosenSettings):
 
 @dataclass(frozen=True)
 class ChatTemplate(PlainTemplate):
+    def label(self, question: Question) -> str:
+        """What the assistant says in a conversation, or is to write to an instruction, as it stands; else the answer in a sentence.
+
+        A response that is more than the answer (a worked solution) is left to the rationales.
+        """
+        if question.messages and question.messages[-1]["role"] == "assistant":
+            return f" {question.messages[-1]['content'].strip()}"
+        if [text.strip() for _, text in question.response] == [question.answer.strip()] and not question.choices:
+            return f" {question.answer.strip()}"
+        return super().label(question)
+
     @property
     def letter_prefix(self) -> str:
         """Begins a turn, so without a space."""
