@@ -25,7 +25,7 @@ LAYERS = (
     ("evaluation", "training", "reporting"),
     ("contamination",),
     ("stages",),
-    ("resources", "recognition"),
+    ("resources", "recognition", "visible"),
     ("pipeline",),
     ("plan",),
     ("launch", "showing", "proposing"),
@@ -83,7 +83,7 @@ def test_imports_point_down(path: Path) -> None:
 
 def light_modules() -> list[str]:
     light = [path for path in MODULES if path.parent == PACKAGE]
-    for room in ("stages", "commands", "datasets", "templates", "engines", "ways", "gates", "training/objectives", "store", "launch"):
+    for room in ("stages", "commands", "datasets", "templates", "engines", "ways", "gates", "training/objectives", "training/adapters", "store", "launch"):
         light += sorted((PACKAGE / room).glob("*.py"))
     return [".".join(("teacherlm", *p.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__") for p in light]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-from teacherlm.showing.visible import visible
+from teacherlm.visible import visible
 
 MARKS = (("⟦", "⟧"), ("[[", "]]"), ("<loss>", "</loss>"), ("<<<loss>>>", "<<<end>>>"))
 """The first pair that the shown texts do not hold, and that the encoding can say."""

@@ -15,7 +15,7 @@ from terminals import on_a_terminal, without_styles
 from teacherlm.cli import main
 from teacherlm.showing.reading import read_row, read_student
 from teacherlm.showing.rows import nearest
-from teacherlm.showing.visible import visible
+from teacherlm.visible import visible
 
 COT = " Soup is water [bold]and[/bold] salt.\nIt flows. \x1b[31mred\x1b[0m"
 
@@ -48,6 +48,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [enhanced(question, cot=text) for question, text in zip(soups(folder, 6), texts, strict=True)]
     write_lines(folder / "rationales" / "CREAK_cot.jsonl", rows)
     done(folder / "examples", folder / "rationales" / "CREAK_cot.jsonl")
+    (folder / "bad").mkdir()
+    (folder / "bad" / "pretty.json").write_text('{\n  "a": 1\n}\n')
     return folder
 
 
@@ -133,10 +135,10 @@ def test_an_unknown_id_names_the_nearest(run):
     ("words", "says"),
     [
         (("{run}/nowhere",), "no such file or folder"),
-        (("{run}",), "no rows here (found examples"),
+        (("{run}",), "no rows here (found bad, examples"),
         (("{run}/questions", "--split", "test"), "No split named 'test'. Known: train."),
         (("{run}/examples", "--train-on", "cot_middle"), "no such column; columns of text:"),
-        (("{run}/pretty.json",), "not valid JSON"),
+        (("{run}/bad/pretty.json",), "not valid JSON"),
         (("{run}/examples", "--loss-on", "none"), "expected completion or all"),
         (("{run}/examples", "--model", "{run}"), "holds no model"),
     ],
