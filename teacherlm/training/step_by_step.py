@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +17,6 @@ from teacherlm.training.sft import wide
 from teacherlm.training.texts import Reader, Table, Text, build_texts, require_column, values
 
 LABEL, RATIONALE = "label", "rationale"
-Part = Literal["label", "rationale"]
 DEFAULT_TEMPLATE = "teacherlm"
 """Names the tasks of rows that follow no template of ours."""
 TASK = "task"
@@ -95,7 +94,7 @@ def _completion(prompt: str, text: str) -> str:
     return text[len(prompt) :] if text.startswith(prompt) else text[len(clean(prompt)) :]
 
 
-def _texts(table: Table, part: Part, completions: Mapping[int, str], only: bool, reader: Reader | None) -> dict[int, Text]:
+def _texts(table: Table, part: str, completions: Mapping[int, str], only: bool, reader: Reader | None) -> dict[int, Text]:
     """Row number -> its text for this task."""
     rows = list(_rows(table, part, completions))
     columns = tuple(rows[0])
@@ -103,14 +102,14 @@ def _texts(table: Table, part: Part, completions: Mapping[int, str], only: bool,
     return dict(zip(completions, build_texts(Table(rows, columns, table.path, lines), TASK, only, reader), strict=True))
 
 
-def _rows(table: Table, part: Part, completions: Mapping[int, str]) -> Iterator[dict[str, Any]]:
+def _rows(table: Table, part: str, completions: Mapping[int, str]) -> Iterator[dict[str, Any]]:
     """Rows whose prompt, and last question of a conversation, begins with the task's name."""
     kept = [name for name in ("id", "template", "messages") if name in table.columns]
     for i, completion in completions.items():
         row = table.rows[i]
         prefix = _prefix(str(row.get("template") or ""), part)
         prompt = prefix + row["prompt"]
-        own = {name: row[name] for name in kept}
+        own: dict[str, Any] = {name: row[name] for name in kept}
         if own.get("messages"):
             own["messages"] = _asked(own["messages"], prefix)
         space = "" if part == LABEL or prompt[-1:].isspace() else " "
@@ -122,7 +121,7 @@ def _asked(messages: Sequence[Mapping[str, str]], prefix: str) -> list[Mapping[s
     return [{**turn, "content": prefix + turn["content"]} if i == last else turn for i, turn in enumerate(messages)]
 
 
-def _prefix(spec: str, part: Part) -> str:
+def _prefix(spec: str, part: str) -> str:
     chosen = find_template(spec) if spec else None
     return (chosen or template(DEFAULT_TEMPLATE)).objective_prefix(part)
 

@@ -53,6 +53,10 @@ class Table:
         row = self.rows[i]
         return f"{self.path}: row {i}" + (f" (id {row['id']})" if "id" in self.columns else "")
 
+    def place(self, i: int) -> str:
+        """As `where`, without reading the row."""
+        return self.where(i) if self.lines else f"{self.path}: row {i}"
+
     def text_columns(self) -> list[str]:
         first = self.rows[0]
         return [name for name in self.columns if isinstance(first[name], str)]
@@ -111,7 +115,7 @@ def build_texts(table: Table, column: str, completion_only: bool, reader: Reader
     with its prompt, and naming the columns when there is no such column; also for rows of a template that only asks.
     """
     require_column(table, column)
-    chats = _chats(table, reader)
+    chats = renderers(table, reader)
     if (completion_only or chats) and "prompt" not in table.columns:
         raise UserError(f"{table.path}: no column 'prompt', so where a completion begins is not known; use --loss-on all.")
     texts = values(table, column)
@@ -130,7 +134,7 @@ def values(table: Table, column: str) -> Any:
     return [row.get(column) for row in table.rows] if isinstance(table.rows, list) else table.rows[column]  # type: ignore[call-overload]
 
 
-def _chats(table: Table, reader: Reader | None) -> "dict[str, Renderer]":
+def renderers(table: Table, reader: Reader | None) -> "dict[str, Renderer]":
     """By template of the rows: what puts its chats. Raises: UserError for a template that no student is taught."""
     from teacherlm.engines.bodies.turns import Renderer
 
@@ -166,7 +170,7 @@ def _build_text(table: Table, i: int, column: str, text: Any, prompt: Any) -> Te
         raise UserError(f"{table.where(i)}: column '{column}' does not start with the row's prompt; use --loss-on all, or another column.")
     if not text[start:].strip():
         raise UserError(f"{table.where(i)}: column '{column}' is empty{' behind its prompt' if prompt else ''}.")
-    return Text(text, start, table.where(i) if table.lines else f"{table.path}: row {i}")
+    return Text(text, start, table.place(i))
 
 
 def require_column(table: Table, column: str) -> None:
