@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from teacherlm.training.packing import LENGTHS, packed_logits, takes_places
+
 IGNORE = -100
 """Label of a position that carries no loss (torch's own default)."""
 
@@ -59,6 +61,8 @@ class Causal:
     """Decoder-only: prompt and target in one sequence, each position predicts the next."""
 
     truncation_side: TruncationSide = "left"
+    packing: bool = False
+    """Whether the model is given the rows of a batch end to end, instead of padded."""
     apart = False
 
     def fit(self, prompt: list[int], target: list[int], limit: int) -> tuple[list[int], list[int]]:
@@ -76,15 +80,23 @@ class Causal:
         return len(row["input_ids"])
 
     def batch(self, rows: Sequence[Row], pad: int) -> Batch:
-        return padded(rows, pad)
+        batch = padded(rows, pad)
+        return {**batch, LENGTHS: torch.tensor([len(row["input_ids"]) for row in rows])} if self.packing else batch
 
     def predicted(self, model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Row by row, packed or not. Only these positions go through the model's head."""
+        kept = batch["labels"][:, 1:] != IGNORE
+        labels = batch["labels"][:, 1:][kept]
+        if self.packing:
+            rows, columns = kept.nonzero(as_tuple=True)
+            return packed_logits(model, batch, (batch[LENGTHS].cumsum(0) - batch[LENGTHS])[rows] + columns), labels
         # Without an attention mask: padding lies to the right, where no real token looks. Saves building the mask, and
         # SDPA takes its causal path.
-        logits: Tensor = model(input_ids=batch["input_ids"], use_cache=False).logits[:, :-1]
-        labels = batch["labels"][:, 1:]
-        kept = labels != IGNORE
-        return logits[kept], labels[kept]
+        if takes_places(model):
+            asked = kept.any(dim=0).nonzero()[:, 0]
+            logits: Tensor = model(input_ids=batch["input_ids"], use_cache=False, logits_to_keep=asked).logits
+            return logits[kept[:, asked]], labels
+        return model(input_ids=batch["input_ids"], use_cache=False).logits[:, :-1][kept], labels
 
 
 @dataclass(frozen=True)
