@@ -261,3 +261,12 @@ def test_a_score_tells_correct_contained_formatted_and_complete_apart() -> None:
 def test_candidates_are_all_that_could_be_meant() -> None:
     assert find_candidates("3 and 1,4 or 5.", "gsm8k").all == ("3", "14", "5")
     assert find_candidates("The answer is (A). The answer is (b).", "letter").all == ("A", "B")
+
+
+def test_a_text_of_its_own_is_taken_whole():
+    assert find_answer("  It is red. It is big.\n", "text") == "it is red it is big"
+    assert find_answer(" Roses are red. The answer is It is red. It is big.", "text") == "it is red it is big"
+    assert find_answer("Red!", "text") == "red"
+    assert same("The  sea, he said.", "the sea he said", "text")
+    assert not same("the sea", "a sea", "text")
+    assert find_answer(" \n", "text") is None

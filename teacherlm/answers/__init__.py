@@ -1,7 +1,7 @@
 """The answer in a text: found, normalised, compared. One rule each for verification, for scoring and for generative evaluation.
 
-`letter`, `number`, `yes_no` and `exact` look for a stated answer ("The answer is (B)."); the rules named after a dataset of
-Fine-tune-CoT cut the answer out as that system did.
+`letter`, `number`, `yes_no` and `exact` look for a stated answer ("The answer is (B)."), `text` takes all that is written; the rules
+named after a dataset of Fine-tune-CoT cut the answer out as that system did.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from teacherlm.answers.cleansing import CLEANSING, DIALECTS
 from teacherlm.answers.rule import AnswerRule
 from teacherlm.answers.stated import EXACT, LETTER, NUMERIC, YES_NO
+from teacherlm.answers.whole import TEXT
 from teacherlm.errors import unknown
 
 __all__ = ["RULES", "AnswerRule", "Candidates", "as_rule", "find_answer", "find_candidates", "normalise", "rule", "same"]
 
-RULES: Mapping[str, AnswerRule] = {r.name: r for r in (LETTER, NUMERIC, YES_NO, EXACT, *CLEANSING)}
+RULES: Mapping[str, AnswerRule] = {r.name: r for r in (LETTER, NUMERIC, YES_NO, EXACT, TEXT, *CLEANSING)}
 
 
 @dataclass(frozen=True)

@@ -117,6 +117,7 @@ def _encoded(task: Task, instance: Instance, number: int, settings: EncodingSett
     return Question(
         question=f"{task.definition}\n\n{instance.input}".strip(),
         answer=target,
+        answer_rule="text",
         source_id=instance.id,
         raw={
             "task": task.name,

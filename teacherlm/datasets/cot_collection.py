@@ -45,6 +45,7 @@ def _question(row: Mapping[str, Any], where: str) -> Question:
     return Question(
         question=source,
         answer=target,
+        answer_rule="text",
         explanation=rationale,
         raw=row,
         where=where,

@@ -42,6 +42,7 @@ def _question(row: Mapping[str, Any], settings: MessagesSettings, where: str) ->
     return Question(
         question=_last(turns, "user"),
         answer=_last(turns, "assistant"),
+        answer_rule="text",
         source_id=next((as_text(row[name]) for name in IDS if row.get(name) is not None), ""),
         raw={name: value for name, value in row.items() if name not in settings.leave_out},
         where=where,

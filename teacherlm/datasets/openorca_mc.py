@@ -41,6 +41,7 @@ def _question(row: Mapping[str, Any], where: str) -> Question:
     return Question(
         question=f"{instruction}\n\n{question}" if system else question,
         answer=response,
+        answer_rule="text",
         source_id=as_text(row.get("id")),
         raw=row,
         where=where,

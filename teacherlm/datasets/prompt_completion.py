@@ -44,6 +44,7 @@ def _question(row: Mapping[str, Any], settings: PromptCompletionSettings, where:
     return Question(
         question=texts["prompt"],
         answer=texts["completion"],
+        answer_rule="text",
         source_id=as_text(row.get("id")),
         raw={name: value for name, value in row.items() if name not in settings.leave_out},
         where=where,

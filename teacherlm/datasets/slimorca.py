@@ -41,6 +41,7 @@ def _question(row: Mapping[str, Any], where: str) -> Question:
     return Question(
         question="\n\n".join(turn["content"] for turn in turns[:-1] if turn["content"].strip()),
         answer=turns[-1]["content"],
+        answer_rule="text",
         raw=row,
         where=where,
         blocks=tuple(chain.from_iterable(blocks)),

@@ -102,7 +102,7 @@ def test_each_form_gives_and_asks_for_its_parts(form: str, asked: str, target: s
         "options": OPTIONS,
     }
     assert question.raw["input"] == asked.format(**parts) and question.answer == target.format(**parts)
-    assert question.source_id == f"eduqg_{form}-b-1-7" and question.answer_rule == "exact" and not question.choices
+    assert question.source_id == f"eduqg_{form}-b-1-7" and question.answer_rule == "text" and not question.choices
     assert {name: question.raw[name] for name in ("book", "chapter", "bloom")} == {"book": "b", "chapter": "1", "bloom": "2"}
 
 

@@ -143,7 +143,7 @@ def test_openorca_mc_puts_the_system_prompt_as_the_instruction(tmp_path: Path):
     assert put(first, "blocks") == (f"### INSTRUCTION:\n{SYSTEM}\n\n{asked}", "B) water")
     assert put(second, "blocks") == (asked, "B) water")
     assert [turn["role"] for turn in first.messages] == ["system", "user", "assistant"]
-    assert (first.source_id, first.choices, first.answer_rule) == ("flan.1", (), "exact")
+    assert (first.source_id, first.choices, first.answer_rule) == ("flan.1", (), "text")
 
 
 @pytest.mark.parametrize("empty", ["question", "response"])

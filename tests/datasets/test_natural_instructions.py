@@ -89,7 +89,7 @@ def test_a_question_carries_what_its_task_brings(tmp_path: Path):
     assert question.definition == "Add the numbers." and question.references == ("2", "=2") and question.answer in question.references
     assert [d.positive for d in question.demonstrations] == [True, True, False]
     assert question.blocks == (("TASK", "task7_sum"), ("DEFINITION", "Add the numbers."), ("INPUT", "1 and 1 \nAdd!"))
-    assert (question.source_id, question.answer_rule, question.choices) == ("t-1", "exact", ())
+    assert (question.source_id, question.answer_rule, question.choices) == ("t-1", "text", ())
     own = {"task": "task7_sum", "category": "Arithmetic", "id": "t-1", "input": "1 and 1 \nAdd!", "output": ["2", "=2"]}
     assert question.raw == own
 

@@ -277,3 +277,15 @@ def in_words(rows: list[dict[str, Any]], spec: str) -> list[dict[str, Any]]:
     """The same rows in another template."""
     words = template(spec)
     return [{**row, "prompt": words.prompt(Question("Which?", row["answer"], tuple(row["choices"]))), "template": spec} for row in rows]
+
+
+def test_any_of_several_right_answers_is_right(tmp_path: Path) -> None:
+    from teacherlm.evaluation.tasks._questions import dataset, score
+
+    row = {"id": "q", "prompt": "P", "choices": [], "answer": "a sea", "answer_rule": "text", "template": "verbatim"}
+    file = tmp_path / "x.jsonl"
+    file.write_text(json.dumps({**row, "references": ["a sea", "an ocean"]}) + "\n" + json.dumps({**row, "id": "r"}) + "\n")
+    several, one = dataset(str(file))["test"]
+    assert score(several, ["An ocean."]) == {"acc": 1.0, "parsed": 1.0}
+    assert score(one, ["An ocean."]) == {"acc": 0.0, "parsed": 1.0}
+    assert score(one, ["A sea"])["acc"] == 1.0

@@ -45,7 +45,7 @@ def _read_rows(path: Path) -> Dataset:
             missing = [column for column in COLUMNS if column not in row]
             if missing:
                 raise ValueError(f"{path}:{number}: column '{missing[0]}' is missing: it was not written by `prepare`.")
-            rows.append({column: row[column] for column in COLUMNS})
+            rows.append({**{column: row[column] for column in COLUMNS}, "references": row.get("references") or [row["answer"]]})
     if not rows:
         raise ValueError(f"{path}: the file has no rows.")
     return Dataset.from_list(rows)
@@ -67,9 +67,19 @@ def _ours(rows: Dataset, data: str) -> Dataset:
         raise ValueError(f"{data}: column '{missing[0]}' is missing: it was not written by `prepare`.")
     ours = rows.select_columns(list(COLUMNS))
     words = [_words(*row) for row in zip(ours["template"], ours["answer"], ours["choices"], strict=True)]
-    features = Features({**ours.features, "stated": Value("string"), "letter_prefix": Value("string"), "options": List(Value("string"))})
+    given = rows["references"] if "references" in rows.column_names else [None] * len(ours)
+    references = [several or [answer] for several, answer in zip(given, ours["answer"], strict=True)]
+    features = Features(
+        {
+            **ours.features,
+            "references": List(Value("string")),
+            "stated": Value("string"),
+            "letter_prefix": Value("string"),
+            "options": List(Value("string")),
+        }
+    )
     worded = {name: [row[i] for row in words] for i, name in enumerate(WORDED)}
-    return Dataset.from_dict({**{name: ours[name] for name in COLUMNS}, **worded}, features=features)
+    return Dataset.from_dict({**{name: ours[name] for name in COLUMNS}, "references": references, **worded}, features=features)
 
 
 def _words(spec: str, answer: str, choices: list[str]) -> tuple[str, str, list[str]]:
@@ -88,12 +98,13 @@ def _words(spec: str, answer: str, choices: list[str]) -> tuple[str, str, list[s
 
 
 def score(doc: dict[str, Any], results: list[str]) -> dict[str, float]:
-    """acc: the stated answer is the gold one by the question's own rule; parsed: an answer was stated at all."""
+    """acc: the stated answer is a right one by the question's own rule; parsed: an answer was stated at all."""
     from teacherlm.answers import same
     from teacherlm.prompts import said_answer
 
     stated = said_answer(results[0], doc["template"], doc["answer_rule"], doc["choices"])
-    return {"acc": float(stated is not None and same(stated, doc["answer"], doc["answer_rule"])), "parsed": float(stated is not None)}
+    right = stated is not None and any(same(stated, reference, doc["answer_rule"]) for reference in doc["references"])
+    return {"acc": float(right), "parsed": float(stated is not None)}
 
 
 def letters(doc: dict[str, Any]) -> list[str]:
