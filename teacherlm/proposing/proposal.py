@@ -136,7 +136,16 @@ def _known(source: str, name: str, found: list[Reading]) -> Proposal:
         if beside and "train" in beside.splits and not USUAL.isdisjoint(beside.splits):
             note = f"{Path(source).name} lies beside the other splits of {name} ({', '.join(beside.splits)}), so the folder is the source."
             return Proposal(folder, name, splits=beside.splits, notes=(note,))
-    return Proposal(source, name, splits=splits)
+    proposal = Proposal(source, name, splits=splits)
+    return proposal if len(splits) > 1 else _with_a_drawn_share(proposal)
+
+
+def _with_a_drawn_share(proposal: Proposal) -> Proposal:
+    count = len(proposal.tried.all)
+    for share in SHARES:
+        if 0 < round(count * (1 - share)) < count:
+            return replace(proposal, held_out=share)
+    raise UserError(f"{proposal.source}: has too few rows to hold some out.")
 
 
 def _refuse_several(source: str) -> None:

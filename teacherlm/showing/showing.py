@@ -187,6 +187,8 @@ def _print_row(page: Page, shown: Shown, student: Student | None) -> None:
 
 
 def _print_question(page: Page, values: Mapping[str, Any]) -> None:
+    for number, turn in enumerate((values.get("messages") or [])[:-2]):
+        page.entry("" if number else "before", f"{turn.get('role')}: {turn.get('content')}")
     options = [str(choice) for choice in values.get("choices") or []]
     asked = template(str(values["template"])).question_of(str(values["prompt"])) if values.get("template") else str(values["prompt"])
     alone, found = split_choices(asked)

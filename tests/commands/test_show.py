@@ -208,6 +208,31 @@ def test_the_command_counts_tokens_with_a_model(run, stories260k):
     assert "cut off (the limit is 60)" in cut and "(cut: Q:" in cut
 
 
+CHAT = [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4."}, {"role": "user", "content": "3+3?"}]
+CHAT_TEMPLATE = (
+    "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}{{ eos_token if m['role'] == 'assistant' }}{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+
+@pytest.mark.real
+def test_a_chat_shows_its_turns_and_with_a_model_the_text_of_its_template(stories260k, tmp_path):
+    import shutil
+
+    from transformers import AutoTokenizer
+
+    path = write_lines(tmp_path / "chat.jsonl", [{"messages": [*CHAT, {"role": "assistant", "content": "6."}]}])
+    plain = shown(path)
+    assert "before     user: 2+2?\n           assistant: 4.\n" in plain and "3+3?⟦ 6.⟧" in plain and "a chat: --model" in plain
+    student = shutil.copytree(stories260k, tmp_path / "student")
+    tokenizer = AutoTokenizer.from_pretrained(student)
+    tokenizer.chat_template = CHAT_TEMPLATE
+    tokenizer.save_pretrained(student)
+    put = shown(path, "--model", student)
+    assert "<|user|>2+2?<|assistant|>⟦4.</s>⟧<|user|>3+3?<|assistant|>⟦6.</s>⟧\n" in put
+    assert "cannot be taught: stories260k: its tokenizer has no chat template" in shown(path, "--model", stories260k)
+
+
 def test_control_characters_become_escapes_and_letters_stay():
     assert visible("a\tb\r\n\x07\u202e\u2028ü汤👩\u200d🚒") == "a\\tb\\r\n\\x07\\u202e\\u2028ü汤👩\u200d🚒"
     assert visible("ü汤", "latin-1") == "ü\\u6c64"

@@ -221,6 +221,11 @@ def test_a_handful_of_rows_still_has_some_to_measure(tmp_path):
     assert counts["train"] > 0 and counts["validation"] > 0 and proposal.held_out > 0.1
     with pytest.raises(UserError, match=r"one.jsonl: has too few rows to hold some out"):
         proposed(write_jsonl(tmp_path / "one.jsonl", rows[:1]))
+    chats = [{"messages": [{"role": "user", "content": f"{i}?"}, {"role": "assistant", "content": "Yes."}]} for i in range(3)]
+    drawn = proposed(write_jsonl(tmp_path / "chats.jsonl", chats))
+    assert drawn.name == "messages" and prepared(drawn, tmp_path / "chats") | {"train": 2, "test": 1} == prepared(drawn, tmp_path / "again")
+    with pytest.raises(UserError, match=r"two.jsonl: has too few rows"):
+        proposed(write_jsonl(tmp_path / "two.jsonl", chats[:1]))
 
 
 def test_a_look_says_types_empty_cells_and_different_values(tmp_path):
