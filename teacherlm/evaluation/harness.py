@@ -1,6 +1,7 @@
 """lm-eval's own model with our engine beneath its generation: one engine for teacher and student.
 
-Log-likelihoods stay lm-eval's to the last line of code, so numbers by letters equal those of plain `lm_eval`.
+Log-likelihoods stay lm-eval's to the last line of code, so numbers by letters equal those of plain `lm_eval`. Encoder-decoders alone
+are asked otherwise than there (`beginnings.py`).
 """
 
 import logging
@@ -18,6 +19,7 @@ from teacherlm.engines.bodies.loading import load_model
 from teacherlm.engines.bodies.transformers import TransformersEngine
 from teacherlm.engines.transformers import check_model_folder
 from teacherlm.errors import UserError
+from teacherlm.evaluation.beginnings import beginning, moved
 from teacherlm.evaluation.loading import LoadedTask
 from teacherlm.evaluation.scoring import Answer
 from teacherlm.evaluation.students import LoadOptions, Student
@@ -26,11 +28,13 @@ from teacherlm.records import Completion, Load, Request, Sampling
 
 DEFAULT_NEW_TOKENS = 256
 """Where a task names no limit; lm-eval's own default."""
+UNLIMITED = 2**31
+"""Tokens that an encoder with relative positions may read; lm-eval would take the length a T5 was trained on, and cut."""
 UNDERSTOOD = {"until", "max_gen_toks", "do_sample", "temperature", "top_p", "top_k"}
 
 
 class EngineLM(HFLM):  # type: ignore[misc]
-    """A student in memory, as lm-eval sees it. Overrides `generate_until` alone."""
+    """A student in memory, as lm-eval sees it. Overrides `generate_until`; and what an encoder-decoder's answer begins with."""
 
     add_bos_token: bool | None
 
@@ -38,7 +42,8 @@ class EngineLM(HFLM):  # type: ignore[misc]
         noted = logging.getLogger("lm_eval.models.huggingface")
         level = noted.level
         noted.setLevel(logging.ERROR)  # it warns that a model in memory was given, which is the point
-        super().__init__(pretrained=engine.model, tokenizer=engine.tokenizer, batch_size=batch_size)
+        given = {"backend": "seq2seq", "max_length": engine.context or UNLIMITED} if engine.seq2seq else {}
+        super().__init__(pretrained=engine.model, tokenizer=engine.tokenizer, batch_size=batch_size, **given)
         noted.setLevel(level)
         self.engine = engine
 
@@ -51,6 +56,10 @@ class EngineLM(HFLM):  # type: ignore[misc]
             yield
         finally:
             self.add_bos_token, self.engine.texts.rendered = before, False
+
+    def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+        context_ids, continuation_ids = super()._encode_pair(context, continuation)
+        return context_ids, [*self.engine.texts.opening, *continuation_ids]
 
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
         return [_written(one, f"item {request.doc_id}").text for one, request in zip(self.completions(requests), requests, strict=True)]
@@ -103,7 +112,12 @@ def ask(student: EngineLM, loaded: LoadedTask) -> list[list[Answer]]:
 def _ask(student: EngineLM, kind: str, loaded: LoadedTask, positions: Sequence[int]) -> list[Answer]:
     requests = [loaded.task.instances[position] for position in positions]
     if kind != "generate_until":
-        return [Answer(value) for value in getattr(student, kind)(requests, disable_tqdm=not sys.stderr.isatty())]
+        begun = [""] * len(requests)
+        if kind == "loglikelihood" and student.engine.seq2seq:
+            begun = [beginning(loaded, request.doc, request.args[0]) for request in requests]
+            requests = moved(requests, begun)
+        values = getattr(student, kind)(requests, disable_tqdm=not sys.stderr.isatty())
+        return [Answer(value, begun=begin) for value, begin in zip(values, begun, strict=True)]
     answers = []
     for one, request in zip(student.completions(requests), requests, strict=True):
         _written(one, f"task '{loaded.name}', item '{loaded.item_id(request.doc, request.doc_id)}'")

@@ -1,16 +1,19 @@
 """What was measured stays measured: one folder per (model content, task content, settings), written whole or not at all."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from teacherlm.store.adapters import CONFIG as ADAPTER
+from teacherlm.store.adapters import is_adapter_folder
 from teacherlm.store.checkpoints import Checkpoint
 from teacherlm.store.files import read_json, write_json, write_jsonl
-from teacherlm.store.fingerprint import content_on_disk, digest, sha256_of
+from teacherlm.store.fingerprint import content_on_disk, digest, sha256_of, weights_content
 
 FOLDER = "measured"
 PREDICTIONS = "predictions.jsonl"
+EXAMPLES = "predicted_examples.jsonl"
 RESULT = "result.json"
 MODEL_FILES = (".safetensors", ".json", ".model", ".txt", ".jinja")
 NOT_THE_MODEL = ("complete.json", "trainer_state.json")
@@ -33,6 +36,8 @@ class Result:
     tokens: int
     """Tokens generated; 0 for letters."""
     seconds: float
+    begun: str = ""
+    """What an encoder-decoder's answers were begun with, where they were: ` The answer is (`."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +56,13 @@ class Measured:
         if not path.is_file():
             return None
         found = read_json(path)
-        return Result(tuple(Metric(**metric) for metric in found["metrics"]), found["tokens"], found["seconds"])
+        return Result(tuple(Metric(**metric) for metric in found["metrics"]), found["tokens"], found["seconds"], found.get("begun", ""))
 
-    def write(self, predictions: Iterable[Mapping[str, Any]], result: Result) -> None:
+    def write(self, predictions: Iterable[Mapping[str, Any]], examples: Sequence[Mapping[str, Any]], result: Result) -> None:
+        """`examples` are the task's rows with what was written for them; none for a task where nothing is written."""
         write_jsonl(self.predictions, predictions)
+        if examples:
+            write_jsonl(self.folder / EXAMPLES, examples)
         write_json(self.folder / RESULT, asdict(result))
 
 
@@ -64,9 +72,12 @@ def measured(output: Path, model: str, task: str, settings: Mapping[str, Any]) -
 
 
 def checkpoint_content(checkpoint: Checkpoint) -> str:
-    """Names weights, config and tokenizer; two copies of a checkpoint are one content."""
-    files = [p for p in checkpoint.path.rglob("*") if p.suffix in MODEL_FILES and p.name not in NOT_THE_MODEL]
-    return digest([(str(p.relative_to(checkpoint.path)), sha256_of(p)) for p in sorted(files)])
+    """Names weights, config and tokenizer, and the base beneath an adapter; two copies of a checkpoint are one content."""
+    adapted = is_adapter_folder(checkpoint.path)
+    apart = (*NOT_THE_MODEL, ADAPTER) if adapted else NOT_THE_MODEL  # an adapter's config holds a path, which is no content
+    files = [p for p in checkpoint.path.rglob("*") if p.suffix in MODEL_FILES and p.name not in apart]
+    beneath = [("base", weights_content(str(checkpoint.path)))] if adapted else []
+    return digest([*((str(p.relative_to(checkpoint.path)), sha256_of(p)) for p in sorted(files)), *beneath])
 
 
 def model_content(model: str, revision: str) -> str:

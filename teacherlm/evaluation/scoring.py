@@ -1,5 +1,6 @@
 """From what a model answered to one row per item and one number per metric, by the task's own rules."""
 
+import json
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,8 @@ class Answer:
     value: Any
     tokens: int = 0
     """Tokens generated."""
+    begun: str = ""
+    """The end of the request's context that was given to an encoder-decoder as the beginning of its own answer."""
 
 
 def score(loaded: LoadedTask, answers: Sequence[Sequence[Answer]]) -> tuple[list[dict[str, Any]], tuple[Metric, ...]]:
@@ -31,6 +34,7 @@ def score(loaded: LoadedTask, answers: Sequence[Sequence[Answer]]) -> tuple[list
         instance.resps, instance.filtered_resps = [one.value for one in given], {}
     task.apply_filters()
     tokens = {id(instance): sum(one.tokens for one in given) for instance, given in zip(task.instances, answers, strict=True)}
+    begun = {id(instance): given[0].begun for instance, given in zip(task.instances, answers, strict=True)}
     items = _by_item(task.instances)
     names = _names(loaded, items)
     rows, values = [], defaultdict(list)
@@ -41,8 +45,23 @@ def score(loaded: LoadedTask, answers: Sequence[Sequence[Answer]]) -> tuple[list
             scores |= {_metric_name(metric, name): value for metric, value in found.items()}
         for metric, value in scores.items():
             values[metric].append(value)
-        rows.append(_row(loaded, names[doc_id], instances, scores, sum(tokens[id(instance)] for instance in instances)))
+        row = _row(loaded, names[doc_id], instances, scores, sum(tokens[id(instance)] for instance in instances))
+        rows.append({**row, **({"begun": begun[id(instances[0])]} if begun[id(instances[0])] else {})})
     return rows, tuple(_metric(task, name, found) for name, found in values.items())
+
+
+def predicted_examples(loaded: LoadedTask, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Tk-Instruct's predict file: every row as the task reads it, and under `prediction` the text written for it (a list where the
+    task asks several times). None of a task where nothing is written.
+    """
+    docs = {instance.doc_id: instance.doc for instance in loaded.task.instances if instance.request_type == "generate_until"}
+    return [{**_as_json(docs[row["doc_id"]]), "prediction": row["output"]} for row in rows if row["doc_id"] in docs]
+
+
+def _as_json(doc: Mapping[str, Any]) -> dict[str, Any]:
+    """Dates and the like, which a task's rows may hold, become text."""
+    told: dict[str, Any] = json.loads(json.dumps(doc, default=str))
+    return told
 
 
 def _by_item(instances: Sequence[Any]) -> dict[int, list[Any]]:

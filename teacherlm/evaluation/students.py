@@ -9,6 +9,7 @@ from teacherlm.errors import UserError
 from teacherlm.evaluation.measured import checkpoint_content, model_content
 from teacherlm.prompts import short_name
 from teacherlm.store.checkpoints import COMPLETE, Checkpoint, find_checkpoints, is_model_folder, read_checkpoint
+from teacherlm.store.files import read_json
 from teacherlm.store.manifest import require_finished
 
 
@@ -30,6 +31,23 @@ class Student:
         """For people; of several all, joined by `+`."""
         found = self.facts.get("template")
         return short_name(str(found)) if found else None
+
+    @property
+    def is_encoder_decoder(self) -> bool:
+        """By the config of a folder; not known of a hub id before it is loaded."""
+        config = Path(self.path) / "config.json"
+        return config.is_file() and bool(read_json(config).get("is_encoder_decoder"))
+
+    @property
+    def prefix(self) -> str:
+        """What stands before every prompt of it: `predict: ` where it was taught several tasks."""
+        return str(self.facts.get("prompt_prefix", ""))
+
+    @property
+    def taught(self) -> Mapping[str, Any]:
+        """What a task has to know to ask it: of a regression its words, columns and the range of the targets."""
+        told: Mapping[str, Any] = self.facts.get("regression", {})
+        return {**told, "target": self.facts["train_on"]} if told else {}
 
     @property
     def templates(self) -> tuple[str, ...]:

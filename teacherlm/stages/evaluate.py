@@ -104,7 +104,7 @@ def evaluate(config: EvaluateConfig) -> Outcome:
     from teacherlm.evaluation.loading import TaskOptions, load_tasks
 
     students = find_students(config.input, config.revision, config.checkpoints)
-    options = TaskOptions(config.data, config.split, config.shots, config.limit, config.max_new_tokens, config.seed)
+    options = TaskOptions(config.data, config.split, config.shots, config.limit, config.max_new_tokens, config.seed, students[0].taught)
     tasks = load_tasks(config.tasks, config.include_path, options)
     for student in students:
         for task in tasks:
@@ -151,7 +151,11 @@ def _cell(config: EvaluateConfig, student: Student, task: "LoadedTask") -> Cell:
     from teacherlm.evaluation.turns import chat_of
 
     chat = chat_of(student, task)
-    settings = {"dtype": config.dtype, "seed": config.seed, "version": VERSION, **({"chat": asdict(chat)} if chat else {})}
+    settings: dict[str, Any] = {"dtype": config.dtype, "seed": config.seed, "version": VERSION, **({"chat": asdict(chat)} if chat else {})}
+    if student.is_encoder_decoder:
+        settings["letters_begin_in"] = "decoder"
+    if student.prefix:
+        settings["prefix"] = student.prefix
     return Cell(student, task, chat, measured(config.output, student.content, task.content, settings))
 
 
@@ -178,14 +182,16 @@ def measure_all(cells: list[Cell], config: EvaluateConfig) -> None:
 
 def measure(student: "EngineLM", cell: Cell) -> None:
     from teacherlm.evaluation.harness import ask
-    from teacherlm.evaluation.scoring import score
+    from teacherlm.evaluation.scoring import predicted_examples, score
     from teacherlm.evaluation.turns import put_in_turns
 
     started = time.monotonic()
-    with put_in_turns(cell.task, cell.chat, student, cell.student.path):
+    with put_in_turns(cell.task, cell.chat, student, cell.student.path, cell.student.prefix):
         predictions, metrics = score(cell.task, ask(student, cell.task))
     seconds = time.monotonic() - started
-    cell.measured.write(predictions, Result(metrics, sum(row["tokens"] for row in predictions), seconds))
+    begun = next((row["begun"] for row in predictions if row.get("begun")), "")
+    result = Result(metrics, sum(row["tokens"] for row in predictions), seconds, begun)
+    cell.measured.write(predictions, predicted_examples(cell.task, predictions), result)
     first = metrics[0]
     spread = f" ± {first.stderr:.3f}" if first.stderr is not None else ""
     say(f"{cell.student.name} {cell.task.name}: {first.name} {first.value:.3f}{spread} on {first.n} questions, {seconds:.1f} s")
@@ -214,6 +220,7 @@ def result_rows(cell: Cell, output: Path) -> Iterator[dict[str, Any]]:
             "predictions": str(cell.measured.predictions.relative_to(output)),
             "tokens": found.tokens,
             "seconds": found.seconds,
+            **({"begun": found.begun} if found.begun else {}),
         }
 
 

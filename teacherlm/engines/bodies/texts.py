@@ -6,7 +6,7 @@ students alike; inside a chat template, which brings its own, none are added.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from jinja2 import TemplateError
@@ -49,8 +49,17 @@ class Texts:
         options = [put[len(bare) :] + option for option in options]
         [context] = self._encode([bare])
         if self.seq2seq:
-            return context, self._encode(options, special=False)
+            return context, [[*self.opening, *ids] for ids in self._encode(options, special=False)]
         return context, [whole[len(context) :] for whole in self._encode([bare + option for option in options])]
+
+    @cached_property
+    def opening(self) -> list[int]:
+        """Special tokens that begin all that an encoder-decoder writes (BART: `<s>`; T5: none), as its tokenizer puts them."""
+        if not self.seq2seq:
+            return []
+        words = self.tokenizer("a", add_special_tokens=False)["input_ids"]
+        whole = self.tokenizer(text_target="a")["input_ids"]
+        return list(whole[: next(place for place in range(len(whole)) if whole[place : place + len(words)] == words)])
 
     def put(self, prompts: Sequence[str]) -> list[str]:
         """What the model reads, up to where its own turn begins. Raises: UserError where its template refuses."""
