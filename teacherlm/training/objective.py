@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from teacherlm.training.families import Batch, Row
@@ -55,3 +56,21 @@ class Objective(Protocol):
         ...
 
     def weights(self) -> dict[str, float]: ...
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """An objective that has work to do before the training, on all rows."""
+
+    def prepare(self, rows: Sequence[Row], device: torch.device) -> None:
+        """Called in every process, before the student is built; may add keys to the rows."""
+        ...
+
+
+@runtime_checkable
+class Stepwise(Protocol):
+    """An objective whose rows depend on the optimizer step."""
+
+    def begin(self, step: int) -> None:
+        """Called in every process before the batches of a step (steps done so far) are refreshed."""
+        ...
