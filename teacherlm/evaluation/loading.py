@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ class TaskOptions:
     limit: int | None = None
     max_new_tokens: int | None = None
     seed: int = 1234
+    taught: Mapping[str, Any] = field(default_factory=dict)
+    """What the student was taught that a task has to know (`regression`: its words, columns and range)."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ def _load(name: str, defaults: bool, folders: tuple[Path, ...], options: TaskOpt
     index = _manager(folders, defaults).task_index
     if data is not None and "custom_dataset" not in (index[name].cfg or {}):
         raise UserError(f"data: the task '{name}' brings its own data and cannot read {data}; say which tasks it is for: {{task: path}}.")
-    told = {"data": str(data) if data is not None else None, "split": options.split}
+    told = {**options.taught, "data": str(data) if data is not None else None, "split": options.split}
     metadata = json.dumps({key: value for key, value in told.items() if value is not None})
     try:
         with _quiet():

@@ -1,4 +1,7 @@
-"""Which students are asked in the turns of a chat, and a task's questions put so: each shot a turn, a letter as the start of an answer."""
+"""A task's questions as the student was taught to read them: in the turns of a chat, or behind the name of one of its tasks.
+
+In a chat each shot is a turn, and a letter the start of an answer.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,10 +36,14 @@ def _chats(specs: tuple[str, ...]) -> list[Chat]:
 
 
 @contextmanager
-def put_in_turns(task: "LoadedTask", chat: Chat | None, student: "EngineLM", name: str) -> Iterator[None]:
-    """While this lasts, the task's requests are as the student's chat template puts them."""
+def put_in_turns(task: "LoadedTask", chat: Chat | None, student: "EngineLM", name: str, prefix: str = "") -> Iterator[None]:
+    """While this lasts, the task's requests are as the student's chat template puts them.
+
+    `prefix` (`predict: `) stands before every question asked; of a chat in the user's last turn.
+    """
     if chat is None:
-        yield
+        with _begun(task, prefix):
+            yield
         return
     from teacherlm.engines.bodies.turns import Renderer
     from teacherlm.evaluation.loading import build_requests
@@ -44,7 +51,7 @@ def put_in_turns(task: "LoadedTask", chat: Chat | None, student: "EngineLM", nam
     renderer = Renderer(student.engine.tokenizer, chat, name)
 
     def put(history: list[dict[str, str]], **_: Any) -> str:
-        return renderer.start([_turn(message) for message in history])
+        return renderer.start(_asked([_turn(message) for message in history], prefix))
 
     build_requests(task.task, task.options, apply_chat_template=True, fewshot_as_multiturn=True, chat_template=put)
     try:
@@ -52,6 +59,25 @@ def put_in_turns(task: "LoadedTask", chat: Chat | None, student: "EngineLM", nam
             yield
     finally:
         build_requests(task.task, task.options)
+
+
+@contextmanager
+def _begun(task: "LoadedTask", prefix: str) -> Iterator[None]:
+    """While this lasts, the prefix stands before every prompt; not before a text that is only weighed as a whole."""
+    asked = [instance for instance in task.task.instances if instance.request_type != "loglikelihood_rolling"] if prefix else []
+    kept = [instance.arguments for instance in asked]
+    for instance in asked:
+        instance.arguments = (prefix + instance.arguments[0], *instance.arguments[1:])
+    try:
+        yield
+    finally:
+        for instance, arguments in zip(asked, kept, strict=True):
+            instance.arguments = arguments
+
+
+def _asked(history: list[dict[str, str]], prefix: str) -> list[dict[str, str]]:
+    last = max((i for i, message in enumerate(history) if message["role"] == "user"), default=-1)
+    return [{**message, "content": prefix + message["content"]} if i == last else message for i, message in enumerate(history)]
 
 
 def _turn(message: dict[str, str]) -> dict[str, str]:

@@ -16,9 +16,11 @@ from teacherlm.errors import UserError
 from teacherlm.log import say
 from teacherlm.prompts import find_template, gathered, short_name
 from teacherlm.stage import Alias, Input, Model, Outcome, Stage, StageConfig
+from teacherlm.store.checkpoints import find_checkpoints
 from teacherlm.store.manifest import require_finished
+from teacherlm.training.adapters.full import FullSettings
 from teacherlm.training.objectives.sft import SftSettings
-from teacherlm.training.settings import ObjectiveChoice, Recipe, Scratch
+from teacherlm.training.settings import AdapterChoice, ObjectiveChoice, Recipe, Scratch
 
 if TYPE_CHECKING:
     from teacherlm.training.encoding import Encoded
@@ -39,6 +41,14 @@ class Material(StageConfig):
     another default: step_by_step text, regression target."""
     objective: ObjectiveChoice = SftSettings()
     """A file in teacherlm/training/objectives/ and its settings."""
+    adapter: Annotated[
+        AdapterChoice,
+        Alias("--train_lora", "name", "lora"),
+        Alias("--use_qlora", "name", "qlora"),
+        Alias("--lora_rank", "rank"),
+        Alias("--lora_alpha", "alpha"),
+    ] = FullSettings()
+    """Which weights are trained: full, lora, qlora or bottleneck (files in teacherlm/training/adapters/) and its settings."""
     loss_on: Literal["completion", "all"] = "completion"
     """What carries loss: what follows the row's prompt, or the whole text (as the original did)."""
     max_source_length: Annotated[int, Alias("--max_source_length"), Field(gt=1)] = 2048
@@ -88,6 +98,9 @@ class FinetuneConfig(Recipe, Material):
     def _one_student(self) -> "FinetuneConfig":
         if (self.model is None) == (self.scratch is None):
             raise UserError("set exactly one of model (a folder or hub id) and scratch (e.g. {hidden_size: 64, layers: 3}).")
+        if self.adapter.name != "full" and (self.scratch or self.tensor_parallel > 1):
+            other = "scratch: fresh weights that nothing trains stay noise" if self.scratch else "tensor_parallel; use ds_config zero2"
+            raise UserError(f"adapter {self.adapter.name} does not go with {other}.")
         if self.tensor_parallel > 1 and (self.scratch or self.ds_config):
             other = (
                 "scratch: a student that small fits every card" if self.scratch else f"ds_config {self.ds_config}: choose one of the two"
@@ -126,18 +139,20 @@ def finetune(config: FinetuneConfig) -> Outcome:
         "loss_on": config.loss_on,
         "seed": config.seed,
         "student": _student(config),
-        **config.objective.facts(specs),
+        **config.objective.facts(config.train_on, specs),
+        **_adapter_facts(config),
     }
-    job = Job(config, tokenizer, family, objective, encoded.rows, kept_out.rows, facts, config.output)
+    adapter = find("adapters", config.adapter.name).build(config.adapter, str(config.model))
+    job = Job(config, tokenizer, family, objective, encoded.rows, kept_out.rows, facts, config.output, adapter)
 
     def build(start: Path | None) -> Any:
         set_seed(config.seed)
-        return _build_model(config, tokenizer, start)
+        return _build_model(config, tokenizer, start, adapter)
 
     metrics = train(job, build)
     parts = Counter(text.part for text in texts if text.part)
     counts = {"rows": len(texts), **parts, "trained": len(encoded.rows), "held_out": len(kept_out.rows), **encoded.counts()}
-    return Outcome(counts, metrics, {**facts, "trained_tokens": metrics["trained_tokens"], "parameters": _parameters(config.output)})
+    return Outcome(counts, metrics, {**facts, "trained_tokens": metrics["trained_tokens"], **_sizes(config.output)})
 
 
 def _chat_text(specs: Sequence[str]) -> str:
@@ -213,14 +228,20 @@ def _decoder_start(config: FinetuneConfig, tokenizer: Any) -> int | None:
     return start
 
 
-def _build_model(config: FinetuneConfig, tokenizer: Any, start: Path | None) -> Any:
+def _build_model(config: FinetuneConfig, tokenizer: Any, start: Path | None, adapter: Any) -> Any:
     """`start`: the checkpoint whose weights will be read into it. Cut over processes they have to be read while it is built."""
     if config.model is not None:
         from teacherlm.training.pretrained import read_model
 
         if config.tensor_parallel > 1:
             return read_model(str(start or config.model), config.trust_remote_code, config.tensor_parallel)
-        return read_model(config.model, config.trust_remote_code)
+        model = read_model(config.model, config.trust_remote_code, quantised=adapter is not None and adapter.quantised)
+        if adapter is not None:
+            from teacherlm.training.adapting import say_share
+
+            adapter.attach(model, config.gradient_checkpointing)
+            say_share(config.adapter.name, model)
+        return model
     from teacherlm.training.scratch import build_model
 
     assert config.scratch is not None
@@ -247,11 +268,23 @@ def _student(config: FinetuneConfig) -> str:
     return Path(model).name if Path(model).exists() else model
 
 
-def _parameters(run: Path) -> int:
-    """Weights of the last checkpoint, counted from its files."""
+def _adapter_facts(config: FinetuneConfig) -> dict[str, Any]:
+    """Of the base beneath an adapter, in every checkpoint."""
+    if config.adapter.name == "full":
+        return {}
+    from teacherlm.training.adapting import facts_of
+
+    return facts_of(config.adapter, str(config.model), config.output)
+
+
+def _sizes(run: Path) -> dict[str, Any]:
+    """{trainable, parameters} of the last checkpoint: as it notes them, or counted from its files."""
     from teacherlm.training.pretrained import count_parameters
 
-    return count_parameters(str(run))
+    noted = find_checkpoints(run)[-1].facts
+    if "trainable" in noted:
+        return {name: noted[name] for name in ("trainable", "parameters")}
+    return dict.fromkeys(("trainable", "parameters"), count_parameters(str(run)))
 
 
 STAGE = Stage(finetune, FinetuneConfig, version=1, distributed=True, words=WORDS)

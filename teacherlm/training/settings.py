@@ -28,8 +28,8 @@ class ObjectiveSettings(ChosenSettings):
         """Texts that the tokenizer of a student from scratch has to know, beside those of the data."""
         return ()
 
-    def facts(self, templates: Sequence[str]) -> Mapping[str, Any]:
-        """What whoever asks the student has to know; goes into every checkpoint. `templates`: the specs of the rows.
+    def facts(self, column: str, templates: Sequence[str]) -> Mapping[str, Any]:
+        """What whoever asks the student has to know; goes into every checkpoint. `column` as in `texts`; `templates`: the specs of the rows.
 
         `prompt_prefix` is put before every prompt of the student, by `evaluate` too.
         """

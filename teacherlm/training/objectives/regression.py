@@ -46,9 +46,10 @@ class RegressionSettings(ObjectiveSettings):
     def known_words(self) -> Sequence[str]:
         return self.words
 
-    def facts(self, templates: Sequence[str]) -> Mapping[str, Any]:
-        told = {"words": list(self.words), "input": self.input, **({"renormalise": list(self.renormalise)} if self.renormalise else {})}
-        return {"objective": self.name, "regression": told}
+    def facts(self, column: str, templates: Sequence[str]) -> Mapping[str, Any]:
+        """The task `regression` is told the words, the column and the range."""
+        told = {"words": list(self.words), "input": self.input}
+        return {"objective": self.name, "regression": {**told, **({"renormalise": list(self.renormalise)} if self.renormalise else {})}}
 
 
 def build(settings: RegressionSettings, family: Any, tools: Any) -> Any:

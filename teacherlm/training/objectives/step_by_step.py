@@ -32,7 +32,7 @@ class StepByStepSettings(ObjectiveSettings):
 
         return build_tasks(table, column, self.rationale, completion_only, reader)
 
-    def facts(self, templates: Sequence[str]) -> Mapping[str, Any]:
+    def facts(self, column: str, templates: Sequence[str]) -> Mapping[str, Any]:
         """Raises: UserError for rows whose templates name the tasks differently."""
         from teacherlm.training.step_by_step import label_prefix
 
