@@ -10,19 +10,21 @@ from transformers import TrainingArguments
 
 from teacherlm.training.batches import MicroBatches, Rows, build_loader, cut
 from teacherlm.training.checkpointing import Written
-from teacherlm.training.families import Causal, padded
+from teacherlm.training.families import Causal, Family, Seq2Seq, padded
 from teacherlm.training.sft import Sft
 from teacherlm.training.trainer import StudentTrainer
 
+CAUSAL = Causal()
 
-def unequal_rows(count: int):
+
+def unequal_rows(count: int, family: Family):
     dice = random.Random(1)
     words = lambda n: [dice.randrange(3, 50) for _ in range(n)]  # noqa: E731
-    return [Causal().join(words(dice.randint(0, 9)), words(dice.randint(1, 12))) for _ in range(count)]
+    return [family.join(words(dice.randint(int(family.apart), 9)), words(dice.randint(1, 12))) for _ in range(count)]
 
 
-def gradients_of_first_step(model, micro: int, folder: Path) -> list[torch.Tensor]:
-    table = Rows(unequal_rows(16), Causal())
+def gradients_of_first_step(model, micro: int, folder: Path, family: Family = CAUSAL) -> list[torch.Tensor]:
+    table = Rows(unequal_rows(16, family), family)
     pieces = cut(16, micro, None, 1)
     arguments = TrainingArguments(
         output_dir=str(folder),
@@ -35,8 +37,8 @@ def gradients_of_first_step(model, micro: int, folder: Path) -> list[torch.Tenso
         report_to=[],
         disable_tqdm=True,
     )
-    loader = build_loader(table, MicroBatches(table.lengths(), pieces, seed=0), partial(padded, pad=0))
-    trainer = StudentTrainer(Sft(Causal()), loader, folder, Written({}, 1), model=model, args=arguments)
+    loader = build_loader(table, MicroBatches(table.lengths(), pieces, seed=0), partial(family.batch, pad=0))
+    trainer = StudentTrainer(Sft(family), loader, folder, Written({}, 1), model=model, args=arguments)
     kept: list[torch.Tensor] = []
     trainer.create_optimizer()
     trainer.optimizer.register_step_pre_hook(lambda *_: kept.extend(p.grad.clone() for p in model.parameters()))
@@ -51,6 +53,14 @@ def test_accumulation_gives_the_gradients_of_the_whole_batch(tiny_llama, tmp_pat
     whole = gradients_of_first_step(model, 16, tmp_path)
     cut_up = gradients_of_first_step(model, micro, tmp_path)
     assert whole and max(float((a - b).abs().max()) for a, b in zip(whole, cut_up, strict=True)) < allowed
+
+
+@pytest.mark.parametrize("micro", [8, 5])
+def test_accumulation_gives_an_encoder_decoder_the_gradients_of_the_whole_batch(tiny_t5, tmp_path, micro):
+    family = Seq2Seq(start=0, target_limit=64)
+    whole = gradients_of_first_step(tiny_t5, 16, tmp_path, family)
+    cut_up = gradients_of_first_step(tiny_t5, micro, tmp_path, family)
+    assert whole and max(float((a - b).abs().max()) for a, b in zip(whole, cut_up, strict=True)) < 1e-12
 
 
 def test_sft_loss_is_the_mean_over_the_targets_tokens(tiny_llama):
