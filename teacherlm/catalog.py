@@ -23,6 +23,7 @@ ROOMS = {
     "templates": ("template", "TEMPLATE", "templates"),
     "engines": ("engine", "ENGINE", "engines"),
     "objectives": ("objective", "OBJECTIVE", "training/objectives"),
+    "adapters": ("adapter", "ADAPTER", "training/adapters"),
     "ways": ("way of asking", "WAY", "ways"),
     "gates": ("gate", "GATE", "gates"),
     "stages": ("stage", "STAGE", "stages"),

@@ -53,7 +53,8 @@ def _words_of(name: str, field: FieldInfo, given: dict[str, Any], plain: dict[st
     yield [name], given.get(_positional_name(name))
     yield from ((key.split("."), word) for key, word in plain.items() if key.startswith(f"{name}."))
     for number, alias in enumerate(_aliases(field)):
-        yield [name, *filter(None, alias.key.split("."))], given[_alias_name(name, number)]
+        word = given[_alias_name(name, number)]
+        yield [name, *filter(None, alias.key.split("."))], (alias.value if word else None) if alias.value else word
 
 
 def _value(field: FieldInfo, word: Any) -> Any:
@@ -96,7 +97,7 @@ def _of_fields(config: type[StageConfig]) -> Iterator[inspect.Parameter]:
             yield inspect.Parameter(_positional_name(name), KEYWORD, default=None, annotation=Annotated[kind | None, word])
         for number, alias in enumerate(_aliases(field)):
             hidden = typer.Option(alias.flag, hidden=True)
-            alias_kind = str if alias.key else kind
+            alias_kind = bool if alias.value else str if alias.key else kind
             yield inspect.Parameter(_alias_name(name, number), KEYWORD, default=None, annotation=Annotated[alias_kind | None, hidden])
 
 

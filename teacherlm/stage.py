@@ -39,6 +39,8 @@ class Alias:
 
     flag: str
     key: str = ""
+    value: str = ""
+    """A switch without a word of its own: `--train_lora` sets adapter.name to this."""
 
 
 Runtime = Annotated[T, RuntimeMark()]

@@ -12,6 +12,7 @@ from teacherlm.engines.bodies.late import Late
 from teacherlm.errors import UserError
 from teacherlm.records import Load
 from teacherlm.stage import Model, Plugin, Runtime
+from teacherlm.store.adapters import is_adapter_folder
 from teacherlm.store.checkpoints import resolve_model
 from teacherlm.store.fingerprint import content_on_disk
 
@@ -96,10 +97,10 @@ def _manner(settings: TransformersSettings) -> str:
 
 
 def check_model_folder(folder: Path) -> None:
-    """Raises: UserError for a folder without weights or tokenizer."""
+    """Raises: UserError for a folder without weights or tokenizer (an adapter without one has its base's)."""
     if not any(folder.glob("*.safetensors")) and not any(folder.glob("pytorch_model*.bin")):
         raise UserError(f"{folder}: holds no weights (no *.safetensors).")
-    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES) and not is_adapter_folder(folder):
         raise UserError(f"{folder}: holds no tokenizer (no tokenizer.json).")
 
 

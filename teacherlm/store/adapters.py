@@ -1,4 +1,4 @@
-"""Adapters on the disk: a folder in peft's layout that says over which model it lies (`adapter_config.json`, `adapter_model.safetensors`)."""
+"""Adapters on the disk: folders in peft's layout (`adapter_config.json`, `adapter_model.safetensors`) that name the model beneath."""
 
 import os
 from collections.abc import Mapping

@@ -1,5 +1,6 @@
 """A student that exists: its weights and tokenizer, from a folder or the hub."""
 
+import os
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,11 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
 )
 
+from teacherlm.engines.bodies.quantised import NF4_DOUBLE, check_widths
+from teacherlm.engines.bodies.quantised import quantised as bits
 from teacherlm.errors import UserError
 from teacherlm.log import say
+from teacherlm.store.adapters import base_place, is_adapter_folder
 from teacherlm.store.checkpoints import resolve_model
 
 UNLIMITED = 2**31
@@ -36,18 +40,36 @@ def read_tokenizer(model: str, trust_remote_code: bool = False) -> Any:
     return tokenizer
 
 
-def read_model(model: str, trust_remote_code: bool = False, tensor_parallel: int = 1) -> Any:
+def read_model(
+    model: str, trust_remote_code: bool = False, tensor_parallel: int = 1, quantised: bool = False, revision: str = "main"
+) -> Any:
+    """What a training starts from; an adapter is merged into its base.
+
+    Raises: UserError where that, or what is asked for, cannot be done.
+    """
+    place = resolve_model(model)
+    _require_known(place)
+    if not is_adapter_folder(Path(place)):
+        return read_whole(place, trust_remote_code, tensor_parallel, quantised, revision)
+    if quantised or tensor_parallel > 1:
+        what = "qlora" if quantised else "tensor_parallel"
+        raise UserError(f"{model}: is an adapter, over which {what} cannot work; `teacherlm merge` it into its base first.")
+    from teacherlm.engines.bodies.adapted import merged
+
+    say(f"{model}: an adapter; it is merged into its base, and the training starts from both.")
+    return merged(place, "main", lambda base, at, in_4_bits: read_whole(base, trust_remote_code, 1, in_4_bits, at))
+
+
+def read_whole(model: str, trust_remote_code: bool, tensor_parallel: int, quantised: bool, revision: str) -> Any:
     """The weights in fp32 (mixed precision keeps them so), each cut over so many processes. `.bin` weights are read without running
     pickled code.
 
     Raises: UserError for a folder without weights, a model that writes no text, or a hub id that cannot be fetched.
     """
-    place = resolve_model(model)
-    _require_known(place)
-    safe = _require_weights(Path(place)) if Path(place).is_dir() else None
-    options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
+    safe = _require_weights(Path(model)) if Path(model).is_dir() else None
+    options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": revision}
     try:
-        config = AutoConfig.from_pretrained(place, **options)
+        config = AutoConfig.from_pretrained(model, **options)
         _require_writer(model, config)
         if tensor_parallel > 1:
             from transformers.distributed import DistributedConfig
@@ -55,11 +77,22 @@ def read_model(model: str, trust_remote_code: bool = False, tensor_parallel: int
             _require_plan(model, config, tensor_parallel)
             options["distributed_config"] = DistributedConfig(tp_size=tensor_parallel)
         kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-        return kind.from_pretrained(place, config=config, dtype=torch.float32, use_safetensors=safe, **options)
+        if quantised:
+            options |= in_4_bits()
+        found = kind.from_pretrained(model, config=config, dtype=torch.float32, use_safetensors=safe, **options)
     except UserError:
         raise
     except (OSError, ValueError) as error:
         raise UserError(f"{model}: the model cannot be read ({_one_line(error)}).") from None
+    if quantised:
+        check_widths(model, found)
+    return found
+
+
+def in_4_bits() -> dict[str, Any]:
+    """Options of from_pretrained. Quantised weights are made where they stay: on this process's own card."""
+    card: Any = int(os.environ.get("LOCAL_RANK", 0)) if torch.cuda.is_available() else "cpu"
+    return {"quantization_config": bits(NF4_DOUBLE), "device_map": {"": card}}
 
 
 def _require_plan(model: str, config: Any, processes: int) -> None:
@@ -107,7 +140,11 @@ def overflows_in_fp16(model: str, trust_remote_code: bool = False) -> bool:
 
 def read_context(model: str, trust_remote_code: bool = False) -> int:
     """Longest text in tokens that the model's positions allow; unlimited (2**31) where its config names none, or positions are relative."""
-    config = _read_config(model, trust_remote_code)
+    return longest_text(_read_config(model, trust_remote_code))
+
+
+def longest_text(config: Any) -> int:
+    """As `read_context`, of a config of transformers."""
     if hasattr(config, "relative_attention_num_buckets"):
         return UNLIMITED  # the n_positions of a published T5 is only the length it was trained on
     names = ("max_position_embeddings", "n_positions", "max_seq_len")
@@ -115,7 +152,7 @@ def read_context(model: str, trust_remote_code: bool = False) -> int:
 
 
 def _read_config(model: str, trust_remote_code: bool) -> Any:
-    place = resolve_model(model)
+    place = base_place(resolve_model(model))
     try:
         return AutoConfig.from_pretrained(place, trust_remote_code=trust_remote_code)
     except (OSError, ValueError) as error:

@@ -17,6 +17,7 @@ from teacherlm.errors import UserError
 from teacherlm.log import progress, say
 from teacherlm.store.checkpoints import Checkpoint
 from teacherlm.together import from_main, is_main
+from teacherlm.training.adapting import Adapter
 from teacherlm.training.arguments import build_arguments, total_steps
 from teacherlm.training.batches import Cut, EpochLoader, MicroBatches, Rows, build_loader, cut
 from teacherlm.training.checkpointing import (
@@ -33,7 +34,7 @@ from teacherlm.training.checkpointing import (
 from teacherlm.training.ds_config import read_ds_config, require_agreement, zero_stage
 from teacherlm.training.families import Family, Row
 from teacherlm.training.metrics import MetricsFile
-from teacherlm.training.objective import Objective
+from teacherlm.training.objective import Objective, Prepares
 from teacherlm.training.processes import training_environment, wandb_run
 from teacherlm.training.settings import Recipe
 from teacherlm.training.stopping import Clock, ended_early
@@ -54,6 +55,8 @@ class Job:
     facts: Mapping[str, Any]
     """Go into every checkpoint."""
     run: Path
+    adapter: Adapter | None = None
+    """None where all weights are trained."""
 
 
 def train(job: Job, build_model: Any) -> Mapping[str, float]:
@@ -103,12 +106,15 @@ def _train(job: Job, build_model: Any, steps: int, start: Checkpoint | None) -> 
     if start is not None:
         require_same_state(start, state)
     arguments = build_arguments(recipe, job.run / STAGING, pieces, job.run.name, deepspeed)
+    if isinstance(job.objective, Prepares):
+        job.objective.prepare([*job.rows, *job.held_out], arguments.device)
     trainer = (ShardedTrainer if recipe.tensor_parallel > 1 else StudentTrainer)(
         objective=job.objective,
         loader=_loader(job, job.rows, pieces, arguments.process_index % copies),
         run=job.run,
         written=Written(job.facts, steps, state),
         clock=Clock(recipe.max_minutes),
+        adapter=job.adapter,
         model=hide_from_accelerate(build_model(start.path if start else None)),
         args=arguments,
         processing_class=job.tokenizer,

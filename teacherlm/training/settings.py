@@ -29,7 +29,7 @@ class ObjectiveSettings(ChosenSettings):
         return ()
 
     def facts(self, column: str, templates: Sequence[str]) -> Mapping[str, Any]:
-        """What whoever asks the student has to know; goes into every checkpoint. `column` as in `texts`; `templates`: the specs of the rows.
+        """What whoever asks the student has to know; goes into every checkpoint. `column`: as in `texts`; `templates`: of the rows.
 
         `prompt_prefix` is put before every prompt of the student, by `evaluate` too.
         """

@@ -14,10 +14,11 @@ from transformers import PrinterCallback, Trainer
 
 from teacherlm.errors import UserError
 from teacherlm.store.checkpoints import read_checkpoint, seal_checkpoint
+from teacherlm.training.adapting import Adapter, sizes
 from teacherlm.training.batches import EpochLoader
 from teacherlm.training.checkpointing import BRIDGE, KEPT_STATES, SavePlan, Written, drop_old_states
 from teacherlm.training.families import IGNORE, Batch
-from teacherlm.training.objective import Objective
+from teacherlm.training.objective import Objective, Stepwise
 from teacherlm.training.pretrained import count_parameters
 from teacherlm.training.stopping import Clock, reason_to_stop
 
@@ -34,10 +35,18 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
     control: Any
 
     def __init__(
-        self, objective: Objective, loader: EpochLoader, run: Path, written: Written, clock: Clock | None = None, **hf: Any
+        self,
+        objective: Objective,
+        loader: EpochLoader,
+        run: Path,
+        written: Written,
+        clock: Clock | None = None,
+        adapter: Adapter | None = None,
+        **hf: Any,
     ) -> None:
         self.objective, self.loader, self.run, self.written = objective, loader, run, written
-        self.clock = clock or Clock(None)
+        self.clock, self.adapter = clock or Clock(None), adapter
+        self.sizes = sizes(hf["model"]) if adapter else {}
         self.plan: SavePlan | None = None
         self.stop_reason = ""
         """Why all processes end after the step in hand, with a checkpoint; "" while they do not."""
@@ -53,6 +62,8 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         return self.loader
 
     def get_batch_samples(self, epoch_iterator: Iterator[Batch], num_batches: int, device: Any) -> tuple[list[Batch], dict[str, Tensor]]:
+        if isinstance(self.objective, Stepwise):
+            self.objective.begin(self.state.global_step)
         batches = [self.objective.refresh(self.model_wrapped, batch) for batch in itertools.islice(epoch_iterator, num_batches)]
         self._new_tokens += sum(int((b["labels"] != IGNORE).sum()) for b in batches)
         return batches, self.totals(batches, device)
@@ -126,6 +137,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         measured = self.measure(self.model_wrapped) if self.measure else {}
         self._count_tokens()
         now: dict[str, Any] = {"of_steps": self.written.of_steps, "trained_tokens": self.trained_tokens, "state": self.written.state}
+        now.update(self.sizes)
         if self.plan is not None and self.plan.is_bridge:
             loss = float(self._over_processes(self._tr_loss, self.args.device)) / self.accelerator.num_processes
             now[BRIDGE] = {"unlogged_loss": loss, "since": self._globalstep_last_logged}
@@ -137,12 +149,23 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         """DeepSpeed hands over copies, in which weights that are tied no longer look so; they are written once, as without it."""
+        if self.adapter is not None:
+            folder = Path(output_dir or str(self.args.output_dir))
+            self.adapter.save(self.model, folder, state_dict)
+            self.processing_class.save_pretrained(folder)
+            return
         tied = getattr(self.model, "all_tied_weights_keys", {})
         if state_dict is not None:
             for name, source in tied.items():
                 if name in state_dict and source in state_dict and torch.equal(state_dict[name], state_dict[source]):
                     del state_dict[name]
         super()._save(output_dir, state_dict)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if self.adapter is not None:
+            self.adapter.load(self.model if model is None else model, Path(resume_from_checkpoint))
+            return
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def _seal(self, folder: Path, facts: dict[str, Any]) -> None:
         # A pickle of the arguments, which are in the manifest already.

@@ -8,19 +8,46 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
-from teacherlm.engines.bodies.quantised import QUANTISED, check_widths, quantised
+from teacherlm.engines.bodies.quantised import NF4, NF4_DOUBLE, QUANTISED, check_widths, quantised
 from teacherlm.errors import UserError
 from teacherlm.log import say
+from teacherlm.store.adapters import AdapterFolder, base_place, find_adapter
 
 
 def load_model(place: str, revision: str, dtype: str, device: str, trust_remote_code: bool, device_map: str = "") -> tuple[Any, Any]:
-    """(model in evaluation mode, tokenizer). `place` is a model folder or a hub id.
+    """(model in evaluation mode, tokenizer). `place` is a model folder, one that holds an adapter, or a hub id.
+
+    An adapter lies beside its base's weights; `dtype` is then the base's, and auto what it was trained over.
 
     Raises: UserError when either cannot be loaded, or the weights lack a part of the model.
     """
     options = {"revision": revision, "trust_remote_code": trust_remote_code}
+    adapter = find_adapter(place)
+    words = place if not adapter or any(Path(place).glob("tokenizer*")) else base_place(place)
+    tokenizer = _loaded(place, "tokenizer", lambda: AutoTokenizer.from_pretrained(words, **options))
+    if adapter:
+        return _load_adapted(adapter, dtype, device, trust_remote_code, device_map).eval(), tokenizer
+    return _load_whole(place, dtype, device, device_map, options).eval(), tokenizer
+
+
+def _load_adapted(adapter: AdapterFolder, dtype: str, device: str, trust_remote_code: bool, device_map: str) -> Any:
+    from teacherlm.engines.bodies.adapted import attach_saved, merged
+
+    dtype = NF4_DOUBLE if adapter.is_quantised and dtype == "auto" else dtype
+    if find_adapter(adapter.base) and dtype in QUANTISED:
+        raise UserError(f"{adapter.path}: lies over another adapter, which cannot be merged into weights of {dtype}; `teacherlm merge` it.")
+
+    def load(place: str, revision: str, quantised: bool) -> Any:
+        options = {"revision": revision, "trust_remote_code": trust_remote_code}
+        return _load_whole(place, NF4_DOUBLE if quantised else dtype, device, device_map, options)
+
+    model = merged(adapter.base, adapter.revision, load)
+    attach_saved(model, adapter)
+    return model if device_map or dtype in QUANTISED else model.to(find_device(device))
+
+
+def _load_whole(place: str, dtype: str, device: str, device_map: str, options: dict[str, Any]) -> Any:
     config = _loaded(place, "config", lambda: AutoConfig.from_pretrained(place, **options))
-    tokenizer = _loaded(place, "tokenizer", lambda: AutoTokenizer.from_pretrained(place, **options))
     family = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     placed: dict[str, Any] = {"device_map": device_map} if device_map else {}
     if dtype in QUANTISED:
@@ -33,9 +60,9 @@ def load_model(place: str, revision: str, dtype: str, device: str, trust_remote_
     if found["missing_keys"]:
         missing = sorted(found["missing_keys"])
         raise UserError(f"{place}: its weights lack {len(missing)} tensors of {type(model).__name__} (such as {missing[0]}).")
-    if dtype == "nf4":
+    if dtype in (NF4, NF4_DOUBLE):
         check_widths(place, model)
-    return (model if placed else model.to(find_device(device))).eval(), tokenizer
+    return model if placed else model.to(find_device(device))
 
 
 def find_device(name: str) -> torch.device:
