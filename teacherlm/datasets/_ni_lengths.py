@@ -1,7 +1,7 @@
 """How much of a task fits into a prompt: worked examples are left out first, then the end of the input goes."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 from teacherlm.errors import UserError
@@ -38,7 +38,7 @@ def fitted(question: Question, limits: Lengths) -> Question:
     question = _shortened_target(question, limits)
     if fits(question):
         return question
-    bare = replace(question, demonstrations=())
+    bare = question._replace(demonstrations=())
     if fits(bare):
         return _with_examples(bare, question.demonstrations, fits)
     nothing = _with_input(bare, "")
@@ -57,19 +57,19 @@ def _with_examples(bare: Question, offered: Sequence[Demonstration], fits: Calla
         for one in offered:
             if one.positive != positive:
                 continue
-            if not fits(replace(bare, demonstrations=(*chosen, one))):
+            if not fits(bare._replace(demonstrations=(*chosen, one))):
                 break
             chosen = (*chosen, one)
-    return replace(bare, demonstrations=chosen)
+    return bare._replace(demonstrations=chosen)
 
 
 def _with_input(question: Question, text: str) -> Question:
-    return replace(question, blocks=tuple((name, text if name == INPUT else value) for name, value in question.blocks))
+    return question._replace(blocks=tuple((name, text if name == INPUT else value) for name, value in question.blocks))
 
 
 def _with_definition(question: Question, text: str) -> Question:
     kept = tuple((name, text if name == DEFINITION else value) for name, value in question.blocks)
-    return replace(question, definition=text, blocks=tuple(block for block in kept if block[0] != DEFINITION or block[1]))
+    return question._replace(definition=text, blocks=tuple(block for block in kept if block[0] != DEFINITION or block[1]))
 
 
 def _shortened_target(question: Question, limits: Lengths) -> Question:
@@ -80,7 +80,7 @@ def _shortened_target(question: Question, limits: Lengths) -> Question:
     short = _longest(target, lambda text: limits.count(text) <= limits.target)
     if not short.strip():
         raise UserError(f"{question.where}: max_target_length {limits.target} is too short for anything of the target.")
-    return replace(question, response=((name, short),))
+    return question._replace(response=((name, short),))
 
 
 def _longest(text: str, fits: Callable[[str], bool]) -> str:

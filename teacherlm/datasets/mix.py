@@ -7,7 +7,6 @@ kept as one JSON text, `source_row`; the column `dataset` holds the part's name.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -130,7 +129,7 @@ def _questions(name: str, part: Part, seed: int) -> Iterable[Question | BadRow]:
 def _marked(question: Question, name: str, spec: str) -> Question:
     """Its columns as one text: those of different sources share no type."""
     source_row = orjson.dumps(question.raw, default=str).decode()
-    return replace(question, dataset=name, template=question.template or spec, raw={"source_row": source_row})
+    return question._replace(dataset=name, template=question.template or spec, raw={"source_row": source_row})
 
 
 DATASET = Dataset(MixSettings, read, title="MIX", needs_source=False)

@@ -4,7 +4,7 @@ import random
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 
@@ -215,7 +215,7 @@ def _survey(read: Read) -> tuple[dict[int, str], int]:
 def _part(read: Read, parts: Parts, number: int) -> Iterator[Found]:
     for row, found in enumerate(_rows(read())):
         if parts.of_row[row] == number:
-            yield replace(found, source_id=parts.ids[row]) if isinstance(found, Question) and row in parts.ids else found
+            yield found._replace(source_id=parts.ids[row]) if isinstance(found, Question) and row in parts.ids else found
 
 
 def _rows(splits: Splits) -> Iterator[Found]:

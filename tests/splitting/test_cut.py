@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +225,6 @@ def test_a_text_file_of_ids_is_the_split_that_its_name_says(tmp_path: Path) -> N
 
 
 def test_a_published_sample_index_counts_before_the_place_in_the_file(tmp_path: Path) -> None:
-    rows = [replace(row, raw={"sample_index": 9 - i}) for i, row in enumerate(questions(10)()["train"]) if isinstance(row, Question)]
+    rows = [row._replace(raw={"sample_index": 9 - i}) for i, row in enumerate(questions(10)()["train"]) if isinstance(row, Question)]
     by = str(write(tmp_path / "x.json", {"train": [0], "test": [9]}))
     assert ids(cut(lambda: {"train": rows}, Cut(by))) == {"train": ["q9"], "test": ["q0"]}
