@@ -33,7 +33,9 @@ def alone(data: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ds_config", [None, pytest.param("zero1", marks=pytest.mark.long), "zero2", "zero3"])
+@pytest.mark.parametrize(
+    "ds_config", [None, *(pytest.param(name, marks=pytest.mark.long) for name in ("zero1", "zero3_offload")), "zero2", "zero3"]
+)
 def test_two_processes_have_the_losses_and_the_weights_of_one(data, alone, tmp_path, ds_config):
     output = tmp_path / "student"
     said = finish(data, output, epochs=EPOCHS, processes=2, ds_config=ds_config)
@@ -43,7 +45,7 @@ def test_two_processes_have_the_losses_and_the_weights_of_one(data, alone, tmp_p
     facts, expected = (find_checkpoints(run)[-1].facts for run in (output, alone))
     assert facts["trained_tokens"] == expected["trained_tokens"]
     assert facts["held_out_loss"] == pytest.approx(expected["held_out_loss"], abs=FP32)
-    assert facts["state"] == (f"{ds_config} x 2" if ds_config else "plain")
+    assert facts["state"] == (f"{ds_config.removesuffix('_offload')} x 2" if ds_config else "plain")
     folder, other = (find_checkpoints(run)[-1].path for run in (output, alone))
     assert sorted(p.name for p in folder.iterdir()) == sorted(p.name for p in other.iterdir())
     model = AutoModelForCausalLM.from_pretrained(folder)
