@@ -44,7 +44,7 @@ class DistillSettings(ObjectiveSettings):
         if self.divergence in BETAS and self.beta != DEFAULT_BETA:
             raise UserError(f"beta {self.beta} is for divergence jsd; {self.divergence} has none.")
         if self.cache_teacher and self.top_k is None:
-            raise UserError("cache_teacher keeps the teacher's most likely tokens: set top_k too (64 is usual).")
+            raise UserError("cache_teacher: what it keeps are the teacher's most likely tokens; set top_k too (64 is usual).")
         return self
 
     def facts(self, column: str, templates: Sequence[str]) -> Mapping[str, Any]:
