@@ -176,12 +176,12 @@ def test_a_model_that_writes_no_text_and_one_without_a_start_are_one_clear_line(
 
 
 def test_fp16_is_warned_of_for_a_t5_and_not_for_others(tmp_path, capsys):
-    from teacherlm.stages.finetune import _decoder_start
+    from teacherlm.training.student import decoder_start
 
     rows = write_rows(tmp_path)
     for scratch, warned in ((T5, True), (Scratch(hidden_size=16, layers=1, heads=2), False)):
         model = saved(tmp_path / scratch.architecture, scratch)
-        _decoder_start(FinetuneConfig(input=rows, output=tmp_path / "x", model=str(model), precision="fp16"), None)
+        decoder_start(FinetuneConfig(input=rows, output=tmp_path / "x", model=str(model), precision="fp16"), None)
         assert ("T5 is known to overflow in fp16" in capsys.readouterr().err) == warned
 
 
