@@ -3,8 +3,6 @@
 import itertools
 import math
 import os
-import random
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -23,8 +21,7 @@ from teacherlm.training.objectives.sft import SftSettings
 from teacherlm.training.settings import AdapterChoice, ObjectiveChoice, Recipe, Scratch
 
 if TYPE_CHECKING:
-    from teacherlm.training.encoding import Encoded
-    from teacherlm.training.texts import Table, Text
+    from teacherlm.training.texts import Table
 
 
 class Material(StageConfig):
@@ -49,8 +46,9 @@ class Material(StageConfig):
         Alias("--lora_alpha", "alpha"),
     ] = FullSettings()
     """Which weights are trained: full, lora, qlora or bottleneck (files in teacherlm/training/adapters/) and its settings."""
-    loss_on: Literal["completion", "all"] = "completion"
-    """What carries loss: what follows the row's prompt, or the whole text (as the original did)."""
+    loss_on: Literal["completion", "all", "answer"] = "completion"
+    """What carries loss: what follows the row's prompt, the whole text (as the original did), or only what follows </think> (thoughts are
+    read, not learnt)."""
     max_source_length: Annotated[int, Alias("--max_source_length"), Field(gt=1)] = 2048
     """Longest row in tokens; longer ones lose a part of their prompt, never the beginning of their completion. Of an encoder-decoder:
     longest prompt."""
@@ -115,43 +113,43 @@ def finetune(config: FinetuneConfig) -> Outcome:
 
     from teacherlm.training.objective import Tools
     from teacherlm.training.run import Job, train
+    from teacherlm.training.student import family_of, name_of, row_limit
     from teacherlm.training.texts import Reader, read_table, specs_of
+    from teacherlm.training.tokens import read_tokens
 
     if config.model is not None and Path(config.model).exists():
         require_finished(Path(config.model))
     table = read_table(config.input, config.limit)
     tokenizer = _build_tokenizer(config, table)
-    reader = Reader(tokenizer, _student(config))
-    texts = config.objective.texts(table, config.train_on, config.loss_on == "completion", reader)
     specs = specs_of(table)
     if own := _chat_text(specs):
         tokenizer.chat_template = own  # goes into every checkpoint
-    family = _build_family(config, tokenizer)
+    family = family_of(config, tokenizer)
     tools = Tools(tokenizer, config.seed, config.trust_remote_code)
     objective = find("objectives", config.objective.name).build(config.objective, family, tools)
-    limit = _limit(config)
-    encoded, kept_out = (_encode(part, tokenizer, objective, family, limit) for part in split(texts, config.held_out, config.seed))
-    if encoded.truncated:
-        say(encoded.about_truncation(limit, family))
+    limit = row_limit(config)
+    tokens = read_tokens(config, table, Reader(tokenizer, name_of(config)), objective, family, limit, specs)
+    if tokens.trained.truncated:
+        say(tokens.trained.about_truncation(row_limit(config), family))
     facts = {
         **_template_facts(gathered(specs)),
         "train_on": config.train_on,
         "loss_on": config.loss_on,
         "seed": config.seed,
-        "student": _student(config),
+        "student": name_of(config),
         **config.objective.facts(config.train_on, specs),
         **_adapter_facts(config),
     }
     adapter = find("adapters", config.adapter.name).build(config.adapter, str(config.model))
-    job = Job(config, tokenizer, family, objective, encoded.rows, kept_out.rows, facts, config.output, adapter)
+    job = Job(config, tokenizer, family, objective, tokens.trained.rows, tokens.held_out.rows, facts, config.output, adapter)
 
     def build(start: Path | None) -> Any:
         set_seed(config.seed)
         return _build_model(config, tokenizer, start, adapter)
 
     metrics = train(job, build)
-    parts = Counter(text.part for text in texts if text.part)
-    counts = {"rows": len(texts), **parts, "trained": len(encoded.rows), "held_out": len(kept_out.rows), **encoded.counts()}
+    rows = {"trained": len(tokens.trained.rows), "held_out": len(tokens.held_out.rows)}
+    counts = {**tokens.texts, **rows, **tokens.trained.counts()}
     return Outcome(counts, metrics, {**facts, "trained_tokens": metrics["trained_tokens"], **_sizes(config.output)})
 
 
@@ -170,29 +168,6 @@ def _template_facts(templates: Sequence[str]) -> dict[str, Any]:
     return {"template": "+".join(map(short_name, templates)), "templates": list(templates)}
 
 
-def split(texts: "list[Text]", share: float, seed: int) -> "tuple[list[Text], list[Text]]":
-    """(to train on, held out), both in the input's order; which rows are held out is the seed's choice, with all their texts.
-
-    Raises: UserError when nothing would be left on either side.
-    """
-    rows = [list(found) for _, found in itertools.groupby(texts, key=lambda text: text.where)]
-    count = round(share * len(rows))
-    if share and not 0 < count < len(rows):
-        raise UserError(f"held_out {share} of {len(rows)} rows leaves {'none to train on' if count else 'none held out'}.")
-    out = set(random.Random(f"held out/{seed}").sample(range(len(rows)), count))
-    kept: list[Text] = []
-    held_out: list[Text] = []
-    for i, row in enumerate(rows):
-        (held_out if i in out else kept).extend(row)
-    return kept, held_out
-
-
-def _encode(texts: "list[Text]", tokenizer: Any, objective: Any, family: Any, limit: int) -> "Encoded":
-    from teacherlm.training.encoding import encode
-
-    return encode(texts, tokenizer, objective, family, limit)
-
-
 def _build_tokenizer(config: FinetuneConfig, table: "Table") -> Any:
     if config.model is not None:
         from teacherlm.training.pretrained import read_tokenizer
@@ -204,28 +179,6 @@ def _build_tokenizer(config: FinetuneConfig, table: "Table") -> Any:
     assert config.scratch is not None
     texts = itertools.chain(tokenizer_texts(table, config.scratch.tokenizer_columns), config.objective.known_words())
     return build_tokenizer(config.scratch, texts)
-
-
-def _build_family(config: FinetuneConfig, tokenizer: Any) -> Any:
-    """Raises: UserError for a model that writes no text, and for what an encoder-decoder cannot be taught."""
-    from teacherlm.training.families import build_family
-
-    start = _decoder_start(config, tokenizer)
-    if start is not None and config.loss_on == "all":
-        raise UserError("loss_on all: an encoder-decoder reads the prompt in its encoder, where nothing carries loss; leave loss_on out.")
-    return build_family(start, tokenizer, config.truncation_side, min(_context(config), config.max_target_length))
-
-
-def _decoder_start(config: FinetuneConfig, tokenizer: Any) -> int | None:
-    """The token that the decoder of an encoder-decoder begins with; None for a decoder-only student."""
-    if config.scratch is not None:
-        return int(tokenizer.pad_token_id) if config.scratch.architecture == "t5" else None
-    from teacherlm.training.pretrained import overflows_in_fp16, read_decoder_start
-
-    start = read_decoder_start(str(config.model), config.trust_remote_code)
-    if config.precision == "fp16" and overflows_in_fp16(str(config.model), config.trust_remote_code):
-        say(f"notice: {config.model}: T5 is known to overflow in fp16; bf16 and fp32 are safe.")
-    return start
 
 
 def _build_model(config: FinetuneConfig, tokenizer: Any, start: Path | None, adapter: Any) -> Any:
@@ -246,26 +199,6 @@ def _build_model(config: FinetuneConfig, tokenizer: Any, start: Path | None, ada
 
     assert config.scratch is not None
     return build_model(config.scratch, tokenizer)
-
-
-def _limit(config: FinetuneConfig) -> int:
-    """Tokens of a row: what was asked for, but never more than the model's context."""
-    return min(_context(config), config.max_source_length)
-
-
-def _context(config: FinetuneConfig) -> int:
-    if config.scratch is not None:
-        return config.scratch.context
-    from teacherlm.training.pretrained import read_context
-
-    return read_context(str(config.model), config.trust_remote_code)
-
-
-def _student(config: FinetuneConfig) -> str:
-    if config.scratch is not None:
-        return f"scratch {config.scratch.layers}x{config.scratch.hidden_size}"
-    model = str(config.model)
-    return Path(model).name if Path(model).exists() else model
 
 
 def _adapter_facts(config: FinetuneConfig) -> dict[str, Any]:

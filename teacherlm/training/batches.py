@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from teacherlm.errors import UserError
 from teacherlm.training.families import FOLLOWS, IGNORE, Batch, Family, Row
+from teacherlm.training.flat_rows import FlatRows
 
 LARGEST_DEFAULT_MICRO_BATCH = 16
 GROUPED_BATCHES = 16
@@ -115,10 +116,14 @@ class Rows(Dataset[Row]):
         return {**row, "labels": row["labels"] * 0 + IGNORE}
 
     def lengths(self) -> list[int]:
+        if isinstance(self.rows, FlatRows):
+            return self.rows.costs.tolist()  # type: ignore[no-any-return]
         return list(map(self.family.length, self.rows))
 
-    def together(self) -> list[list[int]]:
-        """The indices of rows that are to share a batch, each row in one list."""
+    def together(self) -> list[list[int]] | None:
+        """The indices of rows that are to share a batch, each row in one list; None where each stands for itself."""
+        if isinstance(self.rows, FlatRows):
+            return self.rows.together()
         units: list[list[int]] = []
         for i, row in enumerate(self.rows):
             if units and row.get(FOLLOWS, 0) > 0:

@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 from teacherlm.errors import UserError
 from teacherlm.training.families import IGNORE, Family, Row, Seq2Seq
+from teacherlm.training.flat_rows import FlatRows, FlatWriter
 from teacherlm.training.objective import Example, Join, Objective
 from teacherlm.training.texts import Text
 
@@ -14,9 +16,9 @@ CHUNK = 1000
 """Texts tokenised in one call: tokenizers work on a batch in parallel."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Encoded:
-    rows: list[Row] = field(default_factory=list)
+    rows: FlatRows
     truncated: int = 0
     """Rows longer than the limit, which lost a part of their prompt."""
     completions_cut: int = 0
@@ -34,18 +36,25 @@ class Encoded:
         return f"{self.truncated} of {len(self.rows)} rows are longer than {what}: their prompts lose the {lost} ones{ends}."
 
 
-def encode(texts: Sequence[Text], tokenizer: Any, objective: Objective, family: Family, limit: int) -> Encoded:
-    """The rows of all texts, none longer than `limit` tokens (of an encoder-decoder none with a longer prompt)."""
-    encoded = Encoded()
+def encode(texts: Sequence[Text], tokenizer: Any, objective: Objective, family: Family, limit: int, folder: Path | None = None) -> Encoded:
+    """The rows of all texts, none longer than `limit` tokens (of an encoder-decoder none with a longer prompt); written to a folder
+    where one is given, else in memory.
+
+    Raises: UserError naming a text of which nothing would carry loss.
+    """
+    rows, truncated, completions_cut, size = FlatWriter(folder), 0, 0, 0
     for text, tokens in zip(texts, tokenised(texts, tokenizer, family.apart), strict=True):
         prompt, target = family.fit(tokens.prompt, tokens.target, limit)
-        encoded.truncated += (len(prompt), len(target)) != (len(tokens.prompt), len(tokens.target))
-        encoded.completions_cut += len(target) < len(tokens.target)
+        truncated += (len(prompt), len(target)) != (len(tokens.prompt), len(tokens.target))
+        completions_cut += len(target) < len(tokens.target)
         join = _silencing(family.join, tokens.silent) if tokens.silent else family.join
         for row in objective.encode(Example(prompt, target, text.part, text.score), join):
-            encoded.tokens += family.length(row)
-            encoded.rows.append(row)
-    return encoded
+            if not (row["labels"] != IGNORE).any():
+                raise UserError(f"{text.where}: none of its tokens carries loss, once it is cut to {limit} tokens; leave the row out.")
+            cost = family.length(row)
+            size += cost
+            rows.add(row, cost)
+    return Encoded(rows.finish(), truncated, completions_cut, size)
 
 
 def _silencing(join: Join, silent: Sequence[int]) -> Join:

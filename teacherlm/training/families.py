@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from teacherlm.errors import UserError
 from teacherlm.training.packing import LENGTHS, packed_logits, takes_places
 
 IGNORE = -100
@@ -141,10 +142,15 @@ class Seq2Seq:
         return logits[kept], labels[kept]
 
 
-def build_family(start: int | None, tokenizer: Any, truncation_side: TruncationSide, target_limit: int) -> Family:
-    """`start`: the token an encoder-decoder's decoder begins with; None for a decoder-only model."""
+def build_family(start: int | None, tokenizer: Any, truncation_side: TruncationSide, target_limit: int, packing: bool = False) -> Family:
+    """`start`: the token an encoder-decoder's decoder begins with; None for a decoder-only model.
+
+    Raises: UserError for an encoder-decoder whose rows are to be packed.
+    """
     if start is None:
-        return Causal(truncation_side)
+        return Causal(truncation_side, packing)
+    if packing:
+        raise UserError("packing: an encoder-decoder reads one prompt at a time, so its rows cannot share a sequence; leave packing out.")
     return Seq2Seq(start, target_limit, truncation_side, special_tokens(tokenizer))
 
 

@@ -4,6 +4,7 @@ Rows are packed where the model is called, not where a batch is made: objectives
 """
 
 import inspect
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -21,6 +22,8 @@ PACKED = "teacherlm_packed"
 """Our attention's name in transformers: SDPA, and within each row where rows are packed."""
 KNOWN = ("gpt2", "gpt_neox", "gemma2", "llama", "mistral", "opt", "phi", "qwen2", "qwen3")
 """Architectures taken at their word where no trial is possible; the tests try each."""
+READY = "_packs_rows"
+"""Attribute of a model that is prepared."""
 CLOSE, NEAR = 1e-4, 0.03
 """Shares of the logits' spread: what a neighbour may change by rounding, what a row's place in the sequence may."""
 
@@ -30,6 +33,8 @@ def packed_logits(model: Any, batch: dict[str, Tensor], places: Tensor) -> Tenso
 
     `places`: int64 [N], counted over all rows' tokens.
     """
+    if not hasattr(unwrapped(model), READY):
+        pack_rows(model)  # a teacher, which nobody else prepares
     lengths = batch[LENGTHS]
     real = torch.arange(batch["input_ids"].shape[1], device=lengths.device) < lengths[:, None]
     positions = (real.cumsum(1) - 1)[real]
@@ -51,12 +56,12 @@ def _implementation(model: Any) -> str:
 
 def takes_places(model: Any) -> bool:
     """Whether the model can give logits at chosen positions only (`logits_to_keep`)."""
-    return _takes_places(type(unwrapped(model)))
+    return _takes_places(type(unwrapped(model)).forward)
 
 
 @cache
-def _takes_places(kind: type) -> bool:
-    return "logits_to_keep" in inspect.signature(kind.forward).parameters  # type: ignore[attr-defined]
+def _takes_places(forward: Callable[..., Any]) -> bool:
+    return "logits_to_keep" in inspect.signature(forward).parameters
 
 
 def unwrapped(model: Any) -> Any:
@@ -86,7 +91,7 @@ def attention_within_rows(
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **rest)  # type: ignore[no-any-return]
     window = rest.get("sliding_window") or 0
     lengths = cu_seq_lens_q.diff().tolist()
-    parts = zip(query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2), strict=True)
+    parts = zip(*(torch.split(whole, lengths, 2) for whole in (query, key, value)), strict=True)
     shared = query.shape[1] != key.shape[1]
     rows = [
         torch.nn.functional.scaled_dot_product_attention(
@@ -122,6 +127,7 @@ def pack_rows(model: Any, can_try: bool = True) -> None:
         AttentionInterface.register(PACKED, attention_within_rows)
         AttentionMaskInterface.register(PACKED, sdpa_mask)
         base.set_attn_implementation(PACKED)
+    setattr(base, READY, True)
     if not (keeps_rows_apart(base) if can_try else kind in KNOWN):
         raise UserError(f"packing: in a {kind} packed rows would see each other or lose their positions; leave packing out.")
 

@@ -2,9 +2,9 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -50,8 +50,8 @@ class Job:
     tokenizer: Any
     family: Family
     objective: Objective
-    rows: list[Row]
-    held_out: list[Row]
+    rows: Sequence[Row]
+    held_out: Sequence[Row]
     facts: Mapping[str, Any]
     """Go into every checkpoint."""
     run: Path
@@ -106,8 +106,9 @@ def _train(job: Job, build_model: Any, steps: int, start: Checkpoint | None) -> 
     if start is not None:
         require_same_state(start, state)
     arguments = build_arguments(recipe, job.run / STAGING, pieces, job.run.name, deepspeed)
-    if isinstance(job.objective, Prepares):
-        job.objective.prepare([*job.rows, *job.held_out], arguments.device)
+    if isinstance(objective := job.objective, Prepares):
+        job = replace(job, rows=list(job.rows), held_out=list(job.held_out))  # it may add to them
+        objective.prepare([*job.rows, *job.held_out], arguments.device)
     trainer = (ShardedTrainer if recipe.tensor_parallel > 1 else StudentTrainer)(
         objective=job.objective,
         loader=_loader(job, job.rows, pieces, arguments.process_index % copies),
@@ -155,7 +156,7 @@ class _GoOnCounting(TrainerCallback):  # type: ignore[misc]
         self.trainer.go_on_counting(self.bridge)
 
 
-def _loader(job: Job, rows: list[Row], pieces: Cut, process: int) -> EpochLoader:
+def _loader(job: Job, rows: Sequence[Row], pieces: Cut, process: int) -> EpochLoader:
     table = Rows(rows, job.family)
     batches = MicroBatches(table.lengths(), pieces, job.recipe.seed, process, job.recipe.group_by_length, table.together())
     return build_loader(table, batches, partial(job.family.batch, pad=job.tokenizer.pad_token_id))

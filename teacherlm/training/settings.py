@@ -86,6 +86,10 @@ class Recipe(Settings):
     """Micro-batches per optimizer step. Follows from batch_size; when given, it is checked against it."""
     group_by_length: bool = True
     """Put rows of like length into a batch: little padding. Off: a plain shuffle."""
+    packing: Runtime[bool] = False
+    """Give the student the rows of a micro-batch end to end, without padding; none sees another. Does not change the result."""
+    cache: Runtime[bool] = True
+    """Keep the tokenised rows for the next start (in $TEACHERLM_CACHE/tokens, else ~/.cache/teacherlm/tokens; the oldest go)."""
     save_strategy: Annotated[Literal["epoch", "steps", "no"], Alias("--save_strategy")] = "epoch"
     """When to write checkpoints; the last step always has one."""
     save_every: Annotated[int, Field(gt=0)] = 1

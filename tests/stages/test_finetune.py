@@ -14,9 +14,10 @@ from pydantic import ValidationError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from teacherlm.errors import UserError
-from teacherlm.stages.finetune import FinetuneConfig, finetune, split
+from teacherlm.stages.finetune import FinetuneConfig, finetune
 from teacherlm.store.checkpoints import find_checkpoints
 from teacherlm.training.texts import Text
+from teacherlm.training.tokens import split
 
 TINY = {"hidden_size": 16, "layers": 1, "heads": 2, "context": 64}
 

@@ -8,13 +8,14 @@ import torch
 from datasets import Dataset
 
 from teacherlm.errors import UserError
-from teacherlm.stages.finetune import FinetuneConfig, finetune, split
+from teacherlm.stages.finetune import FinetuneConfig, finetune
 from teacherlm.store.checkpoints import find_checkpoints
 from teacherlm.training.batches import MicroBatches, Rows, cut
 from teacherlm.training.families import Causal
 from teacherlm.training.objective import Example
 from teacherlm.training.step_by_step import StepByStep, build_tasks, label_prefix
 from teacherlm.training.texts import read_table
+from teacherlm.training.tokens import split
 from tests.steps import furthest_apart, one_step, write_rows
 
 ALPHA = 0.3
