@@ -8,6 +8,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from teacherlm.answers.thinking import thinking
 from teacherlm.errors import UserError
 from teacherlm.prompts import KINDS, TEXTS, template
 from teacherlm.records import ATTEMPT, OUR_COLUMNS
@@ -90,7 +91,7 @@ class Layout:
         """
         first, *rest = self.kinds
         original = [first, "all", f"{first}_tail"]
-        layouts = [*(f"{kind}_tail" for kind in rest), *(f"{kind}_head" for kind in self.kinds)]
+        layouts = [*(f"{kind}_tail" for kind in rest), *(f"{kind}_{how}" for how in ("head", "think") for kind in self.kinds)]
         ends = [f"{kind}_finish" for kind in self.kinds]
         verdicts = [f"{kind}_{column}" for kind in self.kinds for column in judged]
         ours = [*TEXTS, *original, *rest, *layouts, *OUR_COLUMNS, "completion_index", "teacher", *ends, *verdicts]
@@ -132,6 +133,11 @@ def _same_question(row: Row, place: str, joined: Joined) -> None:
         raise UserError(f"{place}: id {row['id']!r} has another prompt than in {joined.places[0]}; the inputs hold different questions.")
 
 
+def think(prompt: str, answer_text: str, rationale: str) -> str:
+    """`Q: ... A: <think>` rationale `</think>` answer, each on lines of their own."""
+    return f"{prompt}{'' if prompt[-1:].isspace() else ' '}{thinking(rationale, answer_text)}"
+
+
 def _example(rows: Sequence[Row], place: str, source: Mapping[str, tuple[Row, str]]) -> Row:
     """Source columns, texts, rationales, `all`, layouts, ours; whatever else the first input has at the end."""
     first = rows[0]
@@ -146,6 +152,7 @@ def _example(rows: Sequence[Row], place: str, source: Mapping[str, tuple[Row, st
     example["all"] = require(teacher_row, "all", teacher_place)
     example.update((f"{kind}_tail", chosen.tail(ours["prompt"], answer_text, kind, text)) for kind, text in rationales.items())
     example.update((f"{kind}_head", chosen.head(ours["prompt"], answer_text, kind, text)) for kind, text in rationales.items())
+    example.update((f"{kind}_think", think(ours["prompt"], answer_text, text)) for kind, text in rationales.items())
     example.update((name, ours[name]) for name in OUR_COLUMNS)
     example["completion_index"] = first.get("completion_index", 0)
     example["teacher"] = ", ".join(dict.fromkeys(str(row.get("teacher", "")) for row, _ in source.values()))

@@ -272,8 +272,7 @@ def said_answer(text: str, spec: str, rule: str, choices: Sequence[str] = ()) ->
     chosen = find_template(spec)
     if chosen is None:
         return find_answer(text, rule, choices=choices)
-    ends = [place for stop in chosen.stops if (place := text.find(stop)) >= 0]
-    return find_answer(text[: min(ends, default=None)], rule, prefix=chosen.answer_prefixes, choices=choices)
+    return find_answer(text, rule, prefix=chosen.answer_prefixes, choices=choices, stops=chosen.stops)
 
 
 def letters(choices: Sized) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from teacherlm.answers.cleansing import CLEANSING, DIALECTS
 from teacherlm.answers.rule import AnswerRule
 from teacherlm.answers.stated import EXACT, LETTER, NUMERIC, YES_NO
+from teacherlm.answers.thinking import spoken
 from teacherlm.answers.whole import TEXT
 from teacherlm.errors import unknown
 
@@ -35,21 +36,26 @@ class Candidates:
 def find_candidates(text: str, rule: str | AnswerRule, prefix: str | Sequence[str] = (), choices: Sequence[str] = ()) -> Candidates:
     """`prefix` is what must stand before an answer (several: the first one in the text counts); `choices` are the question's.
 
-    An empty one among several: where none of the others is there, the text begins with its answer.
+    An empty one among several: where none of the others is there, the text begins with its answer. Thoughts (`<think>`) state none.
     """
-    chosen = as_rule(rule)
+    chosen, text = as_rule(rule), spoken(text)
     prefixes = (prefix,) if isinstance(prefix, str) and prefix else tuple(prefix)
     behind = _behind(text, prefixes)
     found = chosen.candidates(text, choices) if behind is None else chosen.candidates_after_prefix(behind, choices)
     return Candidates(tuple(chosen.normalise(answer) for answer in found), prefix_found=behind is not None or not prefixes)
 
 
-def find_answer(text: str, rule: str | AnswerRule, *, prefix: str | Sequence[str] = (), choices: Sequence[str] = ()) -> str | None:
+def find_answer(
+    text: str, rule: str | AnswerRule, *, prefix: str | Sequence[str] = (), choices: Sequence[str] = (), stops: Sequence[str] = ()
+) -> str | None:
     """The normalised answer that a model stated in free text; None when it stated none.
 
-    Where the choices are known, the rule `letter` also takes the text of a choice: "The answer is True." is A or B.
+    Where the choices are known, the rule `letter` also takes the text of a choice: "The answer is True." is A or B. What is said ends
+    before the first of `stops` that stands behind the thoughts.
     """
-    return find_candidates(text, rule, prefix, choices).chosen
+    said = spoken(text)
+    ends = [place for stop in stops if (place := said.find(stop)) >= 0]
+    return find_candidates(said[: min(ends, default=None)], rule, prefix, choices).chosen
 
 
 def same(one: str, other: str, rule: str | AnswerRule) -> bool:

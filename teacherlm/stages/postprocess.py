@@ -215,4 +215,4 @@ def _input(path: Path) -> Enhanced:
     return Enhanced(file, kinds, str(row.get("teacher", "")))
 
 
-STAGE = Stage(postprocess, PostprocessConfig, version=3, words=("input", "output"), keeps=(LEDGER,))
+STAGE = Stage(postprocess, PostprocessConfig, version=4, words=("input", "output"), keeps=(LEDGER,))

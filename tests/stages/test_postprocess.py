@@ -31,7 +31,7 @@ def test_creak_has_the_seeds_14_columns_first_and_every_question_is_kept_or_drop
     kept, rejected = dataset(tmp_path / "out"), lines(tmp_path / "out" / "rejected.jsonl")
     assert kept.column_names[:14] == SEED_COLUMNS
     assert kept.column_names[14:] == [
-        *("cot_head", "id", "prompt", "choices", "answer", "answer_rule", "template"),
+        *("cot_head", "cot_think", "id", "prompt", "choices", "answer", "answer_rule", "template"),
         *("completion_index", "teacher", "cot_finish", "cot_verdict"),
     ]
     assert outcome.counts == {"in": 10176, "out": len(kept), "dropped": len(rejected)}
@@ -84,6 +84,7 @@ def test_defect_7_specialists_are_joined_by_id_and_all_belongs_to_the_first_kind
     names = rows.column_names
     assert names[names.index("cot") :] == [
         *("cot", "all", "cot_tail", "error", "fundamental", "error_tail", "fundamental_tail", "cot_head", "error_head", "fundamental_head"),
+        *("cot_think", "error_think", "fundamental_think"),
         *("id", "prompt", "choices", "answer", "answer_rule", "template", "completion_index", "teacher"),
         *("cot_finish", "error_finish", "fundamental_finish", "cot_verdict", "error_verdict", "fundamental_verdict"),
     ]
@@ -93,6 +94,7 @@ def test_defect_7_specialists_are_joined_by_id_and_all_belongs_to_the_first_kind
     assert row["error_tail"] == question["error_text"] + " Not so."
     assert row["fundamental_head"] == question["prompt"] + SUFFIX["fundamental"] + " It flows. The answer is (A)."
     assert row["cot_head"] == question["prompt"] + SUFFIX["cot"] + says("A")(question)
+    assert row["fundamental_think"] == question["prompt"] + " <think>\nIt flows.\n</think>\nThe answer is (A)."
     assert (row["teacher"], row["error_verdict"], row["fundamental_verdict"]) == ("cot, error", "not judged", "unparsed")
 
 
