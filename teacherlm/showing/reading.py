@@ -42,14 +42,17 @@ class Student:
     tokenizer: Any
     name: str
     limit: int
+    start: int | None = None
+    """The token that the decoder of an encoder-decoder begins with."""
 
 
 def read_student(model: str, max_source_length: int, trust_remote_code: bool = False) -> Student:
     """Raises: UserError for a folder or hub id without a tokenizer."""
-    from teacherlm.training.pretrained import read_context, read_tokenizer
+    from teacherlm.training.pretrained import read_context, read_decoder_start, read_tokenizer
 
     name = Path(model).name if Path(model).exists() else model
-    return Student(read_tokenizer(model, trust_remote_code), name, min(read_context(model, trust_remote_code), max_source_length))
+    limit = min(read_context(model, trust_remote_code), max_source_length)
+    return Student(read_tokenizer(model, trust_remote_code), name, limit, read_decoder_start(model, trust_remote_code))
 
 
 def laid_out(values: Values) -> Values:
@@ -97,17 +100,29 @@ def _in_words(text: Text, column: str, note: str) -> Reading:
 def _in_tokens(text: Text, column: str, student: Student) -> Reading:
     """Counted over the row that the trainer is given, labels and all."""
     from teacherlm.training.encoding import encode, tokenised
-    from teacherlm.training.families import IGNORE, Causal
+    from teacherlm.training.families import IGNORE, Seq2Seq, build_family
     from teacherlm.training.sft import Sft
 
-    family = Causal()
+    family = build_family(student.start, student.tokenizer, "left", student.limit)
     (row,) = encode([text], student.tokenizer, Sft(family), family, student.limit).rows
-    (tokens,) = tokenised([text], student.tokenizer)
+    (tokens,) = tokenised([text], student.tokenizer, family.apart)
     loss = int((row["labels"] != IGNORE).sum())
-    whole, kept = len(tokens.prompt) + len(tokens.target), len(row["input_ids"])
-    lengths = Lengths(len(tokens.prompt), len(tokens.target), loss, whole - kept)
-    parts = list(_of_spans(text)) if text.spans else list(_of_tokens(text, len(tokens.prompt), len(tokens.target), student))
+    lengths = Lengths(len(tokens.prompt), len(tokens.target), loss, len(tokens.prompt) + len(tokens.target) - family.length(row))
+    if isinstance(family, Seq2Seq):
+        parts = list(_of_two_texts(text, len(tokens.prompt) - len(row["input_ids"]), student))
+    else:
+        parts = list(_of_spans(text)) if text.spans else list(_of_tokens(text, len(tokens.prompt), len(tokens.target), student))
     return Reading(column, _parts(parts), lengths)
+
+
+def _of_two_texts(text: Text, lost: int, student: Student) -> Iterator[tuple[Role, str]]:
+    """Of an encoder-decoder, whose prompt lost so many tokens at its beginning."""
+    prompt = text.text[: text.start]
+    ids = student.tokenizer(prompt, add_special_tokens=False, verbose=False)["input_ids"]
+    first = len(student.tokenizer.decode(ids[:lost])) if lost else 0
+    yield "cut", prompt[:first]
+    yield "read", prompt[first:]
+    yield "loss", text.text[text.start :]
 
 
 def _of_spans(text: Text) -> Iterator[tuple[Role, str]]:

@@ -13,7 +13,7 @@ from enhanced_rows import Row, done, enhanced, soups, write_lines
 from terminals import on_a_terminal, without_styles
 
 from teacherlm.cli import main
-from teacherlm.showing.reading import read_row, read_student
+from teacherlm.showing.reading import Lengths, read_row, read_student
 from teacherlm.showing.rows import nearest
 from teacherlm.visible import visible
 
@@ -198,6 +198,22 @@ def test_tokens_and_loss_are_those_of_training(run, stories260k):
                 learnt = student.tokenizer.decode([i for i in row["labels"] if i != IGNORE], skip_special_tokens=True)
                 assert "".join(text for role, text in reading.parts if role == "loss").strip() == learnt.strip()
                 assert "".join(text for _, text in reading.parts) == texts[number].text
+
+
+def test_an_encoder_decoders_prompt_and_completion_are_two_texts(tmp_path):
+    from teacherlm.training.scratch import build_model, build_tokenizer
+    from teacherlm.training.settings import Scratch
+
+    scratch, words = Scratch(architecture="t5", hidden_size=8, layers=1, heads=1), "Q: How many apples? A: Two."
+    tokenizer = build_tokenizer(scratch, [words])
+    build_model(scratch, tokenizer).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    values = {"prompt": "Q: How many apples? A:", "text": words}
+    reading = read_row(values, "text", True, read_student(str(tmp_path), 2048), "here")
+    assert reading.lengths == Lengths(prompt=9, completion=3, loss=3), "each with its end of text"
+    cut = read_row(values, "text", True, read_student(str(tmp_path), 5), "here")
+    assert cut.lengths == Lengths(prompt=9, completion=3, loss=3, cut=4)
+    assert cut.parts == (("cut", "Q: How many"), ("read", " apples? A:"), ("loss", " Two."))
 
 
 @pytest.mark.real
