@@ -113,3 +113,15 @@ def test_prompts_and_completions_are_taught_as_they_are(tmp_path: Path, stories2
     assert {row["n"] for row in report["rows"]} == {12}
     [overlap] = report["overlaps"]
     assert (overlap["task"], overlap["trained_on"], overlap["questions"], overlap["exact"]) == ("questions", "text", 12, 0)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_a_tiny_student_that_reasons_first_knows_how_the_published_coins_lie(tmp_path: Path, test_data: Path) -> None:
+    """Fine-tune-CoT's GPT-2 (124M, 350 training rows) has 77.3% here, its model of 6.7B 98.7%; ours learns from generated flips."""
+    source = test_data / "data/reasoning_teacher/dataset/coin_flip.json"
+    report = run_pipeline("coin_flip", tmp_path / "run", f"published.source={source}")
+    students = {row["trained_on"]: row for row in report["students"]}
+    assert {row["n"] for row in students.values()} == {150}
+    assert students["cot_head"]["mean"] >= 0.98
+    assert students["cot_head"]["mean"] > students["text"]["mean"]
