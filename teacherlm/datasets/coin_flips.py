@@ -1,8 +1,8 @@
 """Coin flips: generated questions in the words of `coin_flip`, about people whose names nobody has heard, with a rationale.
 
-    {"question": "A coin is heads up. Ovelu flips the coin. Ri does not flip the coin. Is the coin still heads up? Note that \\"flip\\" here
-                  means \\"reverse\\".", "explanation": "Ovelu flips the coin. It is tails up. Ri does not flip the coin. It is tails up. So no.",
-     "people": 2}
+    {"question": "A coin is heads up. Ovelu flips the coin. Ri does not flip the coin. Is the coin still heads up? Note that \\"flip\\"
+                  here means \\"reverse\\".", "people": 2,
+     "explanation": "Ovelu flips the coin. It is tails up. Ri does not flip the coin. It is tails up. So no."}
 
 with the answer no. Drawn from the seed: no file, no licence. `textbook` is for a teacher to learn from, `practice` for students. The
 rationale copies each sentence before it says how the coin lies; as names are drawn letter by letter, a student has to copy, not to know.
