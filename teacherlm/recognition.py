@@ -17,6 +17,8 @@ from teacherlm.log import muted
 from teacherlm.parsing import parse_config
 from teacherlm.records import Question
 from teacherlm.store.files import read_jsonl
+from teacherlm.store.hf import is_dataset_folder
+from teacherlm.store.readers import ARROW, CSV, SUFFIXES, suffix_of
 from teacherlm.store.sources import Origin
 
 GENERAL = ("jsonl", "csv", "parquet")
@@ -56,7 +58,12 @@ class Preview:
 
 
 def readings(source: str, encoding: str = "utf-8") -> list[Reading]:
-    """Every dataset that can read it, with the best first."""
+    """Every dataset that can read it, with the best first.
+
+    Raises: UserError for a hub name that cannot be loaded: that takes a while, and would be tried by every dataset.
+    """
+    if not Path(source).exists():
+        Origin(source, encoding).tables()
     found = [reading for name in files("datasets") if name not in NO_FILES and (reading := _reading(name, source, encoding))]
     return sorted(found, key=lambda reading: (-reading.evidence, reading.bad, reading.name))
 
@@ -72,6 +79,15 @@ def recognised(found: list[Reading]) -> str:
         return ""
     equal = [reading for reading in special if reading.evidence == special[0].evidence]
     return equal[0].name if len(equal) == 1 or general < 0 else ""
+
+
+def general_reader(source: str) -> str:
+    """By what the files are called."""
+    path = Path(source)
+    if not path.exists() or is_dataset_folder(path):
+        return "jsonl"
+    file = path if path.is_file() else next((one for one in sorted(path.rglob("*")) if suffix_of(one) in SUFFIXES), path)
+    return "csv" if suffix_of(file) in CSV else "parquet" if suffix_of(file) in ARROW else "jsonl"
 
 
 def preview(settings: Mapping[str, Any], limit: int | None = TRIED) -> Preview:

@@ -1,6 +1,7 @@
 """What the columns of a file hold, seen in its first rows."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -11,6 +12,8 @@ from teacherlm.errors import UserError
 from teacherlm.store.sources import Origin
 
 LOOKED_AT = 2000
+DELIMITERS = (";", "\t", "|")
+"""Tried where a CSV file cannot be read by commas."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +44,27 @@ class Look:
     splits: tuple[str, ...]
     rows: int
     columns: tuple[Column, ...]
+    delimiter: str = ""
+    """Of a CSV file that has not the usual one."""
 
     @property
     def names(self) -> list[str]:
         return [column.name for column in self.columns]
 
 
-def look_at(source: str, encoding: str = "utf-8") -> Look:
+def look_at(source: str) -> Look:
     """At the first split of a source. Raises: UserError where nothing can be read."""
-    tables = Origin(source, encoding).tables()
+    try:
+        return _look_at(source, "")
+    except UserError:
+        for delimiter in DELIMITERS if "csv" in source.lower() else ():
+            with suppress(UserError):
+                return _look_at(source, delimiter)
+        raise
+
+
+def _look_at(source: str, delimiter: str) -> Look:
+    tables = Origin(source, delimiter=delimiter).tables()
     split, table = next(iter(tables.items()))
     rows: list[Mapping[str, Any]] = []
     problem = None
@@ -61,7 +76,7 @@ def look_at(source: str, encoding: str = "utf-8") -> Look:
     if not rows:
         raise problem or UserError(f"{source}: split '{split}' has no rows.")
     names = dict.fromkeys(name for row in rows for name in row)
-    return Look(source, tuple(tables), len(rows), tuple(_column(name, [row.get(name) for row in rows]) for name in names))
+    return Look(source, tuple(tables), len(rows), tuple(_column(name, [row.get(name) for row in rows]) for name in names), delimiter)
 
 
 def _column(name: str, values: Sequence[Any]) -> Column:

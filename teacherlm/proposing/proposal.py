@@ -10,9 +10,9 @@ from typing import Any
 from teacherlm.errors import UserError
 from teacherlm.proposing.columns import Look, look_at
 from teacherlm.proposing.mapping import ColumnMap, guess, require_complete, with_given
-from teacherlm.recognition import GENERAL, TRIED, Preview, Reading, preview, readings, recognised
+from teacherlm.recognition import GENERAL, TRIED, Preview, Reading, general_reader, preview, readings, recognised
 from teacherlm.store.hf import is_dataset_folder
-from teacherlm.store.readers import ARROW, CSV, SUFFIXES, suffix_of
+from teacherlm.store.readers import SUFFIXES, suffix_of
 
 SHARES = (0.1, 0.3, 0.5)
 """Of the rows that are measured and not taught, where the source has no split for it; the first that leaves some on both sides."""
@@ -31,6 +31,7 @@ class Proposal:
     """Of the dataset."""
     columns: ColumnMap | None = None
     """Of a general reader."""
+    delimiter: str = ""
     answer_is: str = ""
     leave_out: tuple[str, ...] = ()
     splits: tuple[str, ...] = ()
@@ -46,6 +47,7 @@ class Proposal:
         settings: dict[str, Any] = {"name": self.name}
         if self.columns is not None:
             settings |= {"columns": self.columns.settings()} if self.columns.settings() else {}
+            settings |= {"delimiter": self.delimiter} if self.delimiter else {}
             settings |= {"answer_is": self.answer_is} if self.answer_is else {}
             settings |= {"held_out": self.held_out} if self.splits == ("train",) else {}
         settings |= {"leave_out": list(self.leave_out)} if self.leave_out else {}
@@ -97,7 +99,7 @@ def mapped(source: str, name: str, columns: ColumnMap, look: Look, others: tuple
     Raises: UserError saying why no row can be read.
     """
     splits = tuple(look.splits)
-    start = Proposal(source, name, columns, splits=splits, others=others)
+    start = Proposal(source, name, columns, look.delimiter, splits=splits, others=others)
     ways = WAYS if columns.choices else WAYS[:1]
     best: tuple[int, Proposal] | None = None
     problem: UserError | None = None
@@ -115,15 +117,6 @@ def mapped(source: str, name: str, columns: ColumnMap, look: Look, others: tuple
     if best is None:
         raise problem or UserError(f"{source}: no row can be read.")
     return best[1]
-
-
-def general_reader(source: str) -> str:
-    """By what the files are called."""
-    path = Path(source)
-    if not path.exists() or is_dataset_folder(path):
-        return "jsonl"
-    file = path if path.is_file() else next((one for one in sorted(path.rglob("*")) if suffix_of(one) in SUFFIXES), path)
-    return "csv" if suffix_of(file) in CSV else "parquet" if suffix_of(file) in ARROW else "jsonl"
 
 
 def _known(source: str, name: str, found: list[Reading]) -> Proposal:

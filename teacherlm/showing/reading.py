@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from teacherlm.layout import think
 from teacherlm.prompts import KINDS, template
 from teacherlm.training.texts import Reader, Table, Text, build_texts
 
 FIRST_CHOICE = ("cot_tail", "cot_head")
-LAYOUTS = ("tail", "head")
+LAYOUTS = ("tail", "head", "think")
 
 Values = dict[str, Any]
 Role = Literal["read", "loss", "cut"]
@@ -66,6 +67,7 @@ def laid_out(values: Values) -> Values:
         if isinstance(text := values.get(kind), str) and text.strip():
             laid.setdefault(f"{kind}_tail", chosen.tail(values["prompt"], answer_text, kind, text))
             laid.setdefault(f"{kind}_head", chosen.head(values["prompt"], answer_text, kind, text))
+            laid.setdefault(f"{kind}_think", think(values["prompt"], answer_text, text))
     return laid
 
 

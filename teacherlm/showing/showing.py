@@ -9,7 +9,7 @@ from typing import Any
 from teacherlm.choices import split_choices
 from teacherlm.errors import UserError, unknown
 from teacherlm.prompts import KINDS, letters, short_name, template
-from teacherlm.recognition import GENERAL, preview, readings, recognised
+from teacherlm.recognition import general_reader, preview, readings, recognised
 from teacherlm.showing.page import Page, open_page
 from teacherlm.showing.reading import Reading, Student, best_column, laid_out, mean, read_row, read_student
 from teacherlm.showing.rows import Extent, Row, Rows, chosen, find_rows
@@ -17,7 +17,7 @@ from teacherlm.verify import NOT_JUDGED
 
 SHORT = 160
 """Longest value of a source's column that stands on its line."""
-NOT_ABOUT_THE_TEXT = ("tail", "head", "text")
+NOT_ABOUT_THE_TEXT = ("tail", "head", "think", "text")
 ABSENT = (None, "", NOT_JUDGED)
 
 
@@ -99,8 +99,8 @@ def _is_raw(rows: Sequence[Row]) -> bool:
 def _dataset_of(wanted: Wanted) -> str:
     """The dataset that reads the source: the one that understands it best, or a general reader."""
     found = readings(str(wanted.data))
-    general = [one.name for one in found if one.name in GENERAL and one.evidence >= 0]
-    return recognised(found) or next(iter(general), "")
+    general = general_reader(str(wanted.data))
+    return recognised(found) or (general if any(one.name == general for one in found) else "")
 
 
 def _prepared(wanted: Wanted, name: str) -> Selection:

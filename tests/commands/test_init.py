@@ -1,6 +1,7 @@
 """`teacherlm init` from the command line and on a real terminal; one of its pipelines is run to the end."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +11,12 @@ from terminals import on_a_terminal, without_styles
 
 from teacherlm.parsing import read_yaml
 
+OFFLINE = {**os.environ, "HF_HUB_OFFLINE": "1"}
+
 
 def teacherlm(*words: str | Path, seconds: float = 120) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "teacherlm.cli", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=seconds, check=False)
+    return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=seconds, check=False, env=OFFLINE)
 
 
 def sums(path: Path, count: int = 60, question: str = "aufgabe", answer: str = "loesung") -> Path:
@@ -41,6 +44,7 @@ def test_with_flags_nothing_is_asked_and_the_file_can_be_run(tmp_path):
         (("{folder}/shells.jsonl",), "which column is the answer cannot be told"),
         (("{folder}/shells.jsonl", "--answer", "losung"), "--answer: No column named 'losung'. Did you mean 'loesung'?"),
         (("{folder}/nothing.jsonl",), "no such file or folder"),
+        (("no/such-data",), "could not be loaded from the hub"),
         (("{folder}/shells.jsonl", "--answer", "loesung", "-o", "{folder}/shells.jsonl"), "is there already"),
         (("{folder}/shells.jsonl", "--dataset", "crek"), "No dataset named 'crek'. Did you mean 'creak'?"),
         (("{folder}/shells.jsonl", "--dataset", "creak"), "column 'sentence' is missing"),

@@ -157,6 +157,13 @@ def test_choices_in_columns_are_found_and_how_answers_name_them(tmp_path, answer
     assert first == ["C"] and not proposal.tried.dropped
 
 
+def test_a_csv_file_with_semicolons_is_read(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("Question;Answer\n" + "".join(f"What is {i}, please?;{i}\n" for i in range(30)))
+    proposal = proposed(path)
+    assert proposal.dataset["delimiter"] == ";" and prepared(proposal, tmp_path / "prepared")["out"] == 30
+
+
 def test_two_sentences_to_compare_are_no_choices(tmp_path):
     rows = [{"sentence1": f"A man runs {i}.", "sentence2": f"A dog runs {i}.", "label": "no"} for i in range(20)]
     proposal = proposed(write_jsonl(tmp_path / "x.jsonl", rows))
