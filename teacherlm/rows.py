@@ -15,7 +15,7 @@ EXTRA = ("messages", "references", "dataset")
 WRITTEN = (*TEXTS, *OUR_COLUMNS, *EXTRA, *EXPLAINED)
 JUDGED = ("verdict", "arithmetic", "leak", "truncation", "repetition", "length", "near_duplicate", "overlap", "supports", "judge")
 RESERVED = frozenset((*TEXTS, *OUR_COLUMNS, *EXPLAINED, *KINDS, "all", "completion_index", "teacher", *ATTEMPT)) | {
-    f"{kind}_{column}" for kind in KINDS for column in ("tail", "head", "finish", *JUDGED)
+    f"{kind}_{column}" for kind in KINDS for column in ("tail", "head", "think", "finish", *JUDGED)
 }
 """Columns of ours, here and in later stages. A source column of that name is kept as `source_<name>`."""
 TEACHERLM = "teacherlm"

@@ -32,6 +32,7 @@ MEANING = {
 KIND_MEANING = {
     "_tail": "prompt, answer, then the rationale",
     "_head": "prompt, rationale, then the answer",
+    "_think": "prompt, the rationale in <think> tags, then the answer",
     "_text": "what a teacher that explains the answer reads",
     "_finish": "how the teacher's text ended",
     "": "the rationale",
