@@ -13,7 +13,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
 )
 
-from teacherlm.engines.bodies.quantised import NF4_DOUBLE, check_widths
+from teacherlm.engines.bodies.quantised import NF4_DOUBLE, leave_unpacked
 from teacherlm.engines.bodies.quantised import quantised as bits
 from teacherlm.errors import UserError
 from teacherlm.log import say
@@ -57,7 +57,7 @@ def read_model(
     from teacherlm.engines.bodies.adapted import merged
 
     say(f"{model}: an adapter; it is merged into its base, and the training starts from both.")
-    return merged(place, "main", lambda base, at, in_4_bits: read_whole(base, trust_remote_code, 1, in_4_bits, at))
+    return merged(place, "main", lambda base, at, in_4_bits: read_whole(base, trust_remote_code, 1, in_4_bits, at)).requires_grad_(True)
 
 
 def read_whole(model: str, trust_remote_code: bool, tensor_parallel: int, quantised: bool, revision: str) -> Any:
@@ -85,7 +85,7 @@ def read_whole(model: str, trust_remote_code: bool, tensor_parallel: int, quanti
     except (OSError, ValueError) as error:
         raise UserError(f"{model}: the model cannot be read ({_one_line(error)}).") from None
     if quantised:
-        check_widths(model, found)
+        leave_unpacked(found, training=True)
     return found
 
 

@@ -58,14 +58,9 @@ def test_nf4_weights_are_half_bytes_and_write(even: Path):
     assert all(isinstance(text, str) for text in texts(engine))
 
 
-def test_nf4_where_this_cpu_cannot_is_one_clear_line(stories260k: Path):
-    from bitsandbytes.nn.modules import has_avx512bf16
-
-    if not has_avx512bf16():
-        assert texts(build(TransformersSettings(model=str(stories260k), dtype="nf4")))
-        return
-    with pytest.raises(UserError, match=r"nf4 on this CPU needs widths that 32 divides; model\.layers\.0\.mlp\.gate_proj has 172"):
-        load_model(str(stories260k), "main", "nf4", "cpu", False)
+def test_nf4_writes_where_the_fast_kernel_of_this_cpu_cannot(stories260k: Path):
+    """172 is no multiple of the 32 outputs and 64 inputs that it packs together."""
+    assert all(texts(build(TransformersSettings(model=str(stories260k), dtype="nf4"))))
 
 
 def test_without_bitsandbytes_the_extra_is_named(stories260k: Path, monkeypatch: pytest.MonkeyPatch):

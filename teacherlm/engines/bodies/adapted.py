@@ -34,13 +34,12 @@ def attach_saved(model: Any, adapter: AdapterFolder) -> None:
     if adapter.method == bottleneck.METHOD:
         bottleneck.attach(model, shape_of(adapter.config))
         bottleneck.put_in(model, saved, str(adapter.path))
-        return
-    config = _peft_config(adapter)
-    try:
-        model.add_adapter(config, IN_MEMORY)
-    except ValueError as error:
-        raise UserError(f"{adapter.path}: the adapter does not fit its base ({_one_line(error)}).") from None
-    put_in(model, saved, str(adapter.path))
+    else:
+        try:
+            model.add_adapter(_peft_config(adapter), IN_MEMORY)
+        except ValueError as error:
+            raise UserError(f"{adapter.path}: the adapter does not fit its base ({_one_line(error)}).") from None
+        put_in(model, saved, str(adapter.path))
     model.requires_grad_(False)
 
 

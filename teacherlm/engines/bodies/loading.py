@@ -8,7 +8,7 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
-from teacherlm.engines.bodies.quantised import NF4, NF4_DOUBLE, QUANTISED, check_widths, quantised
+from teacherlm.engines.bodies.quantised import NF4, NF4_DOUBLE, QUANTISED, leave_unpacked, quantised
 from teacherlm.errors import UserError
 from teacherlm.log import say
 from teacherlm.store.adapters import AdapterFolder, base_place, find_adapter
@@ -61,7 +61,7 @@ def _load_whole(place: str, dtype: str, device: str, device_map: str, options: d
         missing = sorted(found["missing_keys"])
         raise UserError(f"{place}: its weights lack {len(missing)} tensors of {type(model).__name__} (such as {missing[0]}).")
     if dtype in (NF4, NF4_DOUBLE):
-        check_widths(place, model)
+        leave_unpacked(model)
     return model if placed else model.to(find_device(device))
 
 

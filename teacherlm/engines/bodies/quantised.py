@@ -11,7 +11,7 @@ from teacherlm.errors import UserError
 NF4, NF4_DOUBLE = "nf4", "nf4-double"
 """4 bits; double: the scales of each 64 weights are quantised too (0.4 bits less a weight), as QLoRA trains over them."""
 QUANTISED = ("int8", NF4, NF4_DOUBLE)
-CPU_BLOCK = 32
+CPU_ROWS = 32
 """Outputs that bitsandbytes' 4-bit kernel for CPUs with AVX-512 BF16 packs together."""
 
 
@@ -27,12 +27,12 @@ def quantised(dtype: str) -> BitsAndBytesConfig:
     )
 
 
-def check_widths(place: str, model: Any) -> None:
-    """Raises: UserError where bitsandbytes would fail on this CPU, without a word that helps."""
+def leave_unpacked(model: Any, training: bool = False) -> None:
+    """On CPUs with AVX-512 BF16 bitsandbytes packs 4-bit weights at the first forward without gradients, and fails at widths that its
+    kernel cannot; nor can what is packed be trained over any more. There the plain kernel is used."""
     from bitsandbytes.nn import Linear4bit
 
-    for name, layer in model.named_modules():
-        packed = isinstance(layer, Linear4bit) and layer.weight.device.type == "cpu" and layer.support_avx512bf16_for_cpu
-        if packed and layer.out_features % CPU_BLOCK:
-            given = f"{name} has {layer.out_features}"
-            raise UserError(f"{place}: nf4 on this CPU needs widths that {CPU_BLOCK} divides; {given}. Use int8.")
+    for layer in model.modules():
+        if isinstance(layer, Linear4bit):
+            fits = layer.out_features % CPU_ROWS == 0 and layer.in_features % layer.weight.blocksize == 0
+            layer.support_avx512bf16_for_cpu = layer.support_avx512bf16_for_cpu and fits and not training

@@ -3,7 +3,7 @@
 Of the model's generation_config only the end tokens count, so that a request says all about its sampling.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
@@ -33,6 +33,8 @@ class TransformersEngine:
         self.ends = end_tokens(model, tokenizer)
         self.reader = (Seq2SeqModel if self.seq2seq else CausalModel)(model, padding(tokenizer, identity))
         self.texts = Texts(tokenizer, identity, self.seq2seq, chat)
+        self.heard: Callable[[Row], None] | None = None
+        """Called at every token of a text that is being written."""
 
     def count_tokens(self, prompts: Sequence[str]) -> list[int]:
         return [len(ids) for ids in self.encode(prompts)]
@@ -77,6 +79,8 @@ class TransformersEngine:
             if token in self.ends:
                 return True
             row.written.append(token)
+            if self.heard:
+                self.heard(row)
             return (may_stop is None or token in may_stop) and self.texts.stop_at(row.prompt, row.written, stops) is not None
 
         with self._evaluating():
