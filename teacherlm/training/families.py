@@ -20,7 +20,8 @@ FOLLOWS = "follows"
 Row = dict[str, Any]
 """`input_ids` and `labels`: int32 arrays of one row; further keys are numbers and belong to an objective."""
 Batch = dict[str, Tensor]
-"""Rows padded on the right: `input_ids` and `labels`, int64 [rows, longest]; an objective's keys as float tensors [rows]. Of an
+"""Rows padded on the right: `input_ids` and `labels`, int64 [rows, longest]; `lengths`, int64 [rows], how many of `input_ids` are no
+padding; an objective's keys as float tensors [rows]. Of an
 encoder-decoder each has a length of its own, and `attention_mask` says which of `input_ids` are no padding."""
 
 TruncationSide = Literal["left", "right"]
@@ -52,6 +53,10 @@ class Family(Protocol):
         """Rows of unequal length, padded on the right."""
         ...
 
+    def places(self, batch: Batch) -> tuple[int, int]:
+        """Real tokens of a batch, and the places that the model computes for it: the difference is padding."""
+        ...
+
     def predicted(self, model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
         """Logits [N, vocabulary] and the labels [N] they predict, for the N positions of the batch that carry loss."""
         ...
@@ -81,8 +86,11 @@ class Causal:
         return len(row["input_ids"])
 
     def batch(self, rows: Sequence[Row], pad: int) -> Batch:
-        batch = padded(rows, pad)
-        return {**batch, LENGTHS: torch.tensor([len(row["input_ids"]) for row in rows])} if self.packing else batch
+        return padded(rows, pad)
+
+    def places(self, batch: Batch) -> tuple[int, int]:
+        real = int(batch[LENGTHS].sum())
+        return real, real if self.packing else batch["input_ids"].numel()
 
     def predicted(self, model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
         """Row by row, packed or not. Only these positions go through the model's head."""
@@ -127,9 +135,11 @@ class Seq2Seq:
 
     def batch(self, rows: Sequence[Row], pad: int) -> Batch:
         batch = padded(rows, pad)
-        lengths = torch.tensor([len(row["input_ids"]) for row in rows])
         # Not from the padding token itself: it may be the end token too, which stands in every prompt.
-        return {**batch, "attention_mask": (torch.arange(batch["input_ids"].shape[1]) < lengths[:, None]).long()}
+        return {**batch, "attention_mask": (torch.arange(batch["input_ids"].shape[1]) < batch[LENGTHS][:, None]).long()}
+
+    def places(self, batch: Batch) -> tuple[int, int]:
+        return int(batch[LENGTHS].sum() + (batch["labels"] != IGNORE).sum()), batch["input_ids"].numel() + batch["labels"].numel()
 
     def predicted(self, model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
         labels = batch["labels"]
@@ -174,7 +184,7 @@ def padded(rows: Sequence[Row], pad: int) -> Batch:
     """Rows of unequal length as one batch, padded on the right."""
     filled = {"input_ids": _filled([row["input_ids"] for row in rows], pad), "labels": _filled([row["labels"] for row in rows], IGNORE)}
     extra = {key: torch.tensor([float(row[key]) for row in rows]) for key in rows[0] if key not in filled}
-    return {**filled, **extra}
+    return {**filled, **extra, LENGTHS: torch.tensor([len(row["input_ids"]) for row in rows])}
 
 
 def _filled(arrays: Sequence[Any], value: int) -> Tensor:

@@ -2,9 +2,9 @@
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from teacherlm.together import from_main, is_main
 from teacherlm.training.adapting import Adapter
 from teacherlm.training.arguments import build_arguments, total_steps
 from teacherlm.training.batches import Cut, EpochLoader, MicroBatches, Rows, build_loader, cut
+from teacherlm.training.best import Best
 from teacherlm.training.checkpointing import (
     BRIDGE,
     STAGING,
@@ -33,12 +34,16 @@ from teacherlm.training.checkpointing import (
 )
 from teacherlm.training.ds_config import read_ds_config, require_agreement, zero_stage
 from teacherlm.training.families import Family, Row
+from teacherlm.training.measuring import EVAL, HELD_OUT, Watch, Watcher
 from teacherlm.training.metrics import MetricsFile
 from teacherlm.training.objective import Objective, Prepares
+from teacherlm.training.packing import pack_rows
 from teacherlm.training.processes import training_environment, wandb_run
 from teacherlm.training.settings import Recipe
 from teacherlm.training.stopping import Clock, ended_early
+from teacherlm.training.tally import Tally
 from teacherlm.training.tensor_parallel import ShardedTrainer, copies_of_model, hide_from_accelerate
+from teacherlm.training.texts import Text
 from teacherlm.training.trainer import StudentTrainer
 
 
@@ -57,10 +62,14 @@ class Job:
     run: Path
     adapter: Adapter | None = None
     """None where all weights are trained."""
+    watch: Watch = field(default_factory=Watch)
+    """What is looked at beside the loss."""
+    texts: Callable[[], Sequence[Text]] = list
+    """Gives the text behind each row, for messages."""
 
 
 def train(job: Job, build_model: Any) -> Mapping[str, float]:
-    """Ends with a checkpoint of the last step; returns {train_loss, held_out_loss?, steps, trained_tokens, seconds}.
+    """Ends with a checkpoint of the last step; returns {train_loss, held_out_loss?, steps, trained_tokens, read_tokens, padding, seconds}.
 
     `build_model(checkpoint to start from)` is called only when there is something left to train.
     Raises: Stopped, after writing a checkpoint, at a signal or when the time is nearly up.
@@ -109,6 +118,9 @@ def _train(job: Job, build_model: Any, steps: int, start: Checkpoint | None) -> 
     if isinstance(objective := job.objective, Prepares):
         job = replace(job, rows=list(job.rows), held_out=list(job.held_out))  # it may add to them
         objective.prepare([*job.rows, *job.held_out], arguments.device)
+    model = build_model(start.path if start else None)
+    if recipe.packing:
+        pack_rows(model, can_try=recipe.tensor_parallel == 1 and (deepspeed is None or zero_stage(deepspeed) < 3))
     trainer = (ShardedTrainer if recipe.tensor_parallel > 1 else StudentTrainer)(
         objective=job.objective,
         loader=_loader(job, job.rows, pieces, arguments.process_index % copies),
@@ -116,25 +128,30 @@ def _train(job: Job, build_model: Any, steps: int, start: Checkpoint | None) -> 
         written=Written(job.facts, steps, state),
         clock=Clock(recipe.max_minutes),
         adapter=job.adapter,
-        model=hide_from_accelerate(build_model(start.path if start else None)),
+        model=hide_from_accelerate(model),
         args=arguments,
         processing_class=job.tokenizer,
     )
-    if job.held_out:
-        held_out = _loader(job, job.held_out, pieces, arguments.process_index % copies)
-        trainer.measure = lambda model: {"held_out_loss": trainer.mean_loss(model, held_out)}
-    trainer.trained_tokens = int(start.facts["trained_tokens"]) if start else 0
+    trainer.texts = job.texts
+    held_out = _loader(job, job.held_out, pieces, arguments.process_index % copies) if job.held_out else None
+    watcher = Watcher(trainer, job.watch, (lambda model: trainer.mean_loss(model, held_out)) if held_out else None)
+    trainer.measure = watcher.look
+    trainer.tally = Tally.from_facts(start.facts if start else {})
     done = start.step if start else 0
     with progress(job.run.name, steps, "steps") if is_main() else nullcontext() as bar:
         if bar is not None:
             bar.skip(done)
-        trainer.add_callback(MetricsFile(job.run / "metrics.jsonl", lambda: trainer.trained_tokens, bar, done))
+        metrics = MetricsFile(job.run / "metrics.jsonl", lambda: trainer.tally, bar, done)
+        trainer.add_callback(metrics)
         trainer.plan = SavePlan(recipe.save_strategy, recipe.save_every, recipe.save_steps, lambda: bool(trainer.stop_reason))
         trainer.add_callback(trainer.plan)
+        trainer.add_callback(watcher)
+        if job.watch.best:
+            trainer.add_callback(Best(trainer, job.watch.best, job.watch.higher, job.watch.patience, metrics.kept))
         if start is not None and (bridge := start.facts.get(BRIDGE)):
             trainer.add_callback(_GoOnCounting(trainer, bridge))
         _run(trainer, start)
-    if trainer.stop_reason and trainer.state.global_step < steps:
+    if trainer.stop_reason and trainer.state.global_step < steps and not trainer.stopped_early:
         raise ended_early(job.run.name, trainer.stop_reason, trainer.state.global_step, steps)
 
 
@@ -169,5 +186,7 @@ def results(run: Path) -> dict[str, float]:
         say(f"{run}: no checkpoint was written.")
         return {}
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    found = {name: last.facts[name] for name in ("trained_tokens", "held_out_loss") if name in last.facts}
+    kept = ("trained_tokens", "read_tokens", HELD_OUT)
+    found = {name: value for name, value in last.facts.items() if name in kept or name.startswith(EVAL)}
+    found["padding"] = Tally.from_facts(last.facts).padding
     return {"train_loss": rows[-1]["loss"], "steps": last.step, "seconds": rows[-1]["seconds"], **found}

@@ -55,49 +55,40 @@ def read_or_make(name: str | None, make: Make) -> Tokens:
     began = time.monotonic()
     if name is None:
         return make(None)
-    from_main(lambda: _ready(name, make))
+    is_new = from_main(lambda: _ready(name, make))
     found = read_entry(name)
     if found is None:  # the cache cannot be written, or not by the first process for this one
         return make(None)
     if is_main():
-        _tell(found, name, time.monotonic() - began)
+        _tell(found, is_new, time.monotonic() - began)
     return found
 
 
-_MADE: set[str] = set()
-"""Entries that this process wrote itself."""
-
-
-def _tell(tokens: Tokens, name: str, seconds: float) -> None:
+def _tell(tokens: Tokens, is_new: bool, seconds: float) -> None:
     rows = len(tokens.trained.rows) + len(tokens.held_out.rows)
     size = tokens.trained.tokens + tokens.held_out.tokens
-    how = "tokenised" if name in _MADE else "read from the token cache"
+    how = "tokenised" if is_new else "read from the token cache"
     say(f"{rows} rows of {size} tokens {how} in {f'{seconds:.2f} s' if seconds < 60 else duration(seconds)}.")
 
 
-def _ready(name: str, make: Make) -> None:
-    """The entry is there, if it can be."""
+def _ready(name: str, make: Make) -> bool:
+    """The entry is there, if it can be; whether it had to be made."""
     if read_entry(name) is not None:
-        return
+        return False
     folder = cache_folder("tokens")
+    writing = folder / f".writing-{uuid.uuid4().hex}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        writing = folder / f".writing-{uuid.uuid4().hex}"
-        writing.mkdir()
-    except OSError as error:
-        say(f"{folder}: tokens cannot be kept for the next start ({error.strerror}).")
-        return
-    try:
+        writing.mkdir(parents=True)
         write_entry(writing, make(writing))
         shutil.rmtree(folder / name, ignore_errors=True)
         writing.rename(folder / name)
+        drop_oldest(folder, LARGEST, spare=name)
     except OSError as error:
         if read_entry(name) is None:  # else another process was faster
             say(f"{folder}: tokens cannot be kept for the next start ({error.strerror or error}).")
     finally:
         shutil.rmtree(writing, ignore_errors=True)
-    _MADE.add(name)
-    drop_oldest(folder, LARGEST, spare=name)
+    return True
 
 
 def write_entry(folder: Path, tokens: Tokens) -> None:

@@ -4,7 +4,8 @@ import itertools
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,20 @@ from torch import Tensor
 from transformers import PrinterCallback, Trainer
 
 from teacherlm.errors import UserError
-from teacherlm.store.checkpoints import read_checkpoint, seal_checkpoint
+from teacherlm.store.checkpoints import find_checkpoints, read_checkpoint, seal_checkpoint
 from teacherlm.training.adapting import Adapter, sizes
 from teacherlm.training.batches import EpochLoader
 from teacherlm.training.checkpointing import BRIDGE, KEPT_STATES, SavePlan, Written, drop_old_states
-from teacherlm.training.families import IGNORE, Batch
+from teacherlm.training.families import Batch
 from teacherlm.training.objective import Objective, Stepwise
 from teacherlm.training.pretrained import count_parameters
 from teacherlm.training.stopping import Clock, reason_to_stop
+from teacherlm.training.tally import Tally, counted
+from teacherlm.training.texts import Text
 
 Measure = Callable[[Any], dict[str, float]]
+NAMED_ROWS = 8
+"""How many of a batch's rows a message names."""
 
 
 class StudentTrainer(Trainer):  # type: ignore[misc]
@@ -51,10 +56,16 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         self.stop_reason = ""
         """Why all processes end after the step in hand, with a checkpoint; "" while they do not."""
         self.measure: Measure | None = None
-        """What to measure at every checkpoint; goes into its facts."""
-        self.trained_tokens = 0
-        """Tokens that carried loss since the start, over all processes; brought up to date with every log."""
-        self._new_tokens, self._parameters = 0, 0
+        """What is looked at when it is time; what it measures goes into the checkpoint of the same step."""
+        self.measured: tuple[int, dict[str, float]] = (-1, {})
+        """The last time: step, and what was measured."""
+        self.stopped_early = False
+        """That the training is over before its last step, because nothing got better."""
+        self.texts: Callable[[], Sequence[Text]] = list
+        """Gives the text behind each row, for messages."""
+        self.tally = Tally()
+        self._uncounted: Any = 0
+        self._parameters = 0
         super().__init__(train_dataset=loader.dataset, **hf)
         self.remove_callback(PrinterCallback)
 
@@ -65,13 +76,14 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         if isinstance(self.objective, Stepwise):
             self.objective.begin(self.state.global_step)
         batches = [self.objective.refresh(self.model_wrapped, batch) for batch in itertools.islice(epoch_iterator, num_batches)]
-        self._new_tokens += sum(int((b["labels"] != IGNORE).sum()) for b in batches)
+        self._uncounted = self._uncounted + counted(batches, self.loader.dataset.family)  # type: ignore[attr-defined]
         return batches, self.totals(batches, device)
 
     def totals(self, batches: Iterable[Batch], device: Any) -> dict[str, Tensor]:
         """By term: the count over these micro-batches on all processes, at least 1.
 
-        The wish to stop travels along: processes that ended at different steps would wait for each other for ever.
+        The wish to stop travels along: processes that ended at different steps would wait for each other for ever. So does what became
+        of the last step's loss. Raises: UserError where it is not a number.
         """
         totals: dict[str, Any] = {}
         for batch in batches:
@@ -79,7 +91,10 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
                 totals[term] = totals.get(term, 0) + count
         self.clock.step()
         own = reason_to_stop(self.clock)
-        summed = self._over_processes(torch.stack([torch.as_tensor(n).double() for n in (*totals.values(), bool(own))]), device)
+        told = (*totals.values(), not math.isfinite(float(self._tr_loss)), bool(own))
+        summed = self._over_processes(torch.stack([torch.as_tensor(n).double() for n in told]), device)
+        if summed[-2]:
+            raise self._not_finite("not a number")
         if summed[-1]:
             self.stop_reason = own or "another process"
         return {term: summed[i].clamp(min=1) for i, term in enumerate(totals)}
@@ -104,25 +119,40 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         counts = {term: self._over_processes(sum(c[term] for c in seen), device).clamp(min=1) for term in sums}
         return sum(w * float(self._over_processes(sums[term], device) / counts[term]) for term, w in self.objective.weights().items())
 
-    def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
-        metrics = {
-            f"{metric_key_prefix}_{name}": value for name, value in (self.measure(self.model_wrapped) if self.measure else {}).items()
-        }
-        self.log(metrics)
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """What is measured at this step; reaches callbacks under its own name."""
+        metrics = self.measure(self.model_wrapped) if self.measure else {}
+        self.measured = (self.state.global_step, metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if not math.isfinite(logs.get("loss", 0.0)):
-            raise UserError(
-                f"The loss is {logs['loss']} at step {self.state.global_step}: lower learning_rate, or use bf16 instead of fp16."
-            )
+            raise self._not_finite(str(logs["loss"]))
         self._count_tokens()
         super().log(logs, start_time)
 
+    def _not_finite(self, loss: str) -> UserError:
+        step = self.state.global_step
+        kept = find_checkpoints(self.run) if self.run.is_dir() else []
+        last = f"{kept[-1].path.name} is the last good checkpoint" if kept else "no checkpoint was written yet"
+        return UserError(
+            f"The loss is {loss} at step {step}: lower learning_rate, or use bf16 instead of fp16; {last}. {self._rows_of(step)}"
+        )
+
+    def _rows_of(self, step: int) -> str:
+        """The rows of a step, for people."""
+        epoch, place = divmod(step - 1, len(self.loader.batch_sampler.batches()))
+        self.loader.set_epoch(epoch)
+        rows, texts = self.loader.batch_sampler.batches()[place], self.texts()
+        known = len(texts) == len(self.loader.dataset)
+        names = sorted({texts[i].where if known else f"row {i}" for i in rows})
+        more = f" and {len(names) - NAMED_ROWS} more" if len(names) > NAMED_ROWS else ""
+        return f"Its rows: {', '.join(names[:NAMED_ROWS])}{more}."
+
     def _count_tokens(self) -> None:
-        self.trained_tokens += int(self._over_processes(self._new_tokens, self.args.device)) // self.same_rows
-        self._new_tokens = 0
+        self.tally.add(self._over_processes(self._uncounted + torch.zeros(3), self.args.device) / self.same_rows)
+        self._uncounted = 0
 
     def floating_point_ops(self, inputs: Batch) -> int:
         """Walking over all modules at every micro-batch, as the original does, costs more than a small student's step."""
@@ -134,10 +164,13 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         """Written in the staging folder, sealed, then renamed: a checkpoint of its real name is always whole."""
         began = time.time()
         super()._save_checkpoint(model, trial)
-        measured = self.measure(self.model_wrapped) if self.measure else {}
+        step, measured = self.measured
+        measured = measured if step == self.state.global_step else {}
         self._count_tokens()
-        now: dict[str, Any] = {"of_steps": self.written.of_steps, "trained_tokens": self.trained_tokens, "state": self.written.state}
-        now.update(self.sizes)
+        of_steps = self.state.global_step if self.stopped_early else self.written.of_steps
+        now: dict[str, Any] = {"of_steps": of_steps, **asdict(self.tally), "state": self.written.state, **self.sizes}
+        if self.stopped_early:
+            now["stopped_early"] = True
         if self.plan is not None and self.plan.is_bridge:
             loss = float(self._over_processes(self._tr_loss, self.args.device)) / self.accelerator.num_processes
             now[BRIDGE] = {"unlogged_loss": loss, "since": self._globalstep_last_logged}
