@@ -1,4 +1,4 @@
-"""List what there is: datasets, engines, ways, gates, objectives, tasks, stages, pipelines."""
+"""List what there is: datasets, engines, ways, gates, objectives, adapters, tasks, stages, pipelines."""
 
 from typing import Annotated
 
@@ -6,7 +6,9 @@ import typer
 
 
 def list_(
-    what: Annotated[str, typer.Argument(help="datasets, engines, ways, gates, objectives, tasks, stages, commands or pipelines.")],
+    what: Annotated[
+        str, typer.Argument(help="datasets, engines, ways, gates, objectives, adapters, tasks, stages, commands or pipelines.")
+    ],
     plugins: Annotated[list[str] | None, typer.Option("--plugins", help="Folder laid out like the rooms.", metavar="FOLDER")] = None,
 ) -> None:
     from teacherlm.launch.listing import listed

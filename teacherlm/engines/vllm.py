@@ -17,6 +17,7 @@ from teacherlm.engines.transformers import TransformersSettings, check_model_fol
 from teacherlm.errors import UserError
 from teacherlm.records import Load
 from teacherlm.stage import Model, Plugin, Runtime
+from teacherlm.store.adapters import is_adapter_folder
 from teacherlm.store.checkpoints import resolve_model
 
 OURS = {
@@ -97,6 +98,8 @@ def build(settings: VllmSettings, seed: int = 0, load: Load | None = None) -> La
         raise UserError("engine vllm: vLLM is not installed; pip install 'teacherlm[vllm]'")
     place = resolve_model(settings.model)
     if Path(place).exists():
+        if is_adapter_folder(Path(place)):
+            raise UserError(f"{place}: is an adapter, which engine vllm does not read; `teacherlm merge` it, or use engine transformers.")
         check_model_folder(Path(place))
         if not any(Path(place).glob("*.safetensors")):
             raise UserError(f"{place}: holds pickled weights only, which engine vllm does not read; save them as safetensors.")

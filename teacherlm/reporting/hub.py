@@ -22,7 +22,7 @@ What = Literal["dataset", "models", "all"]
 STAGES: Mapping[What, tuple[str, ...]] = {"dataset": ("postprocess",), "models": ("finetune",), "all": ("postprocess", "finetune")}
 EXPORTS = "exports"
 MODEL_FILES = (
-    *("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json"),
+    *("*.safetensors", "*.safetensors.index.json", "config.json", "adapter_config.json", "generation_config.json"),
     *("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab*", "merges.txt", "spiece.model", "*.jinja"),
 )
 ONLY_TO_GO_ON = ("optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state*.pth", "global_step*", "latest", "zero_to_*.py")

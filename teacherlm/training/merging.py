@@ -1,6 +1,5 @@
 """An adapter written out together with its base, as a plain model folder."""
 
-import logging
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from teacherlm.log import say
 from teacherlm.store.adapters import base_place, is_adapter_folder, read_adapter
 from teacherlm.store.checkpoints import resolve_model
 from teacherlm.training.pretrained import read_tokenizer, read_whole
+from teacherlm.training.processes import training_environment
 
 
 def merge(checkpoint: str, output: Path, dtype: str = "auto", trust_remote_code: bool = False) -> None:
@@ -50,10 +50,10 @@ def _words(place: Path) -> str:
 
 
 def _write(model: Any, tokenizer: Any, output: Path) -> None:
-    logging.getLogger("DeepSpeed").setLevel(logging.ERROR)  # save_pretrained looks whether it is there, and it tells of itself
     beside = output.parent / f".{output.name}.writing"
     shutil.rmtree(beside, ignore_errors=True)
-    model.save_pretrained(beside)
+    with training_environment(deepspeed=False):  # save_pretrained would import DeepSpeed to see whether it is at work
+        model.save_pretrained(beside)
     tokenizer.save_pretrained(beside)
     if output.exists():
         output.rmdir()
