@@ -1,12 +1,12 @@
 """On-policy distillation (GKD, Agarwal et al. 2023): what the student itself writes, judged token by token by its teacher."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from accelerate.utils import extract_model_from_parallel
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
@@ -14,6 +14,7 @@ from teacherlm.engines.bodies.sampling import gumbel, seed_of
 from teacherlm.errors import UserError
 from teacherlm.training.distill import Distill
 from teacherlm.training.families import IGNORE, Batch, Row, Seq2Seq
+from teacherlm.training.packing import unwrapped
 from teacherlm.training.pretrained import longest_text
 from teacherlm.training.teacher_cache import row_hash
 
@@ -52,7 +53,7 @@ class OnPolicy(Distill):
         """On the CPU, as it came. Raises: UserError where the student is cut over processes, which cannot write by itself."""
         if not self.is_own():
             return batch
-        student = extract_model_from_parallel(model)
+        student = unwrapped(model)
         _require_whole(student)
         rows = _rows(batch)
         asked = [i for i, row in enumerate(rows) if (row["labels"] != IGNORE).any()]
@@ -99,12 +100,14 @@ class OnPolicy(Distill):
         config = GenerationConfig(
             max_new_tokens=room,
             do_sample=False,  # the noise is in the scores
+            use_cache=True,
             eos_token_id=self.policy.end,
             pad_token_id=self.pad,
             decoder_start_token_id=self.family.start if isinstance(self.family, Seq2Seq) else None,
         )
         noise = LogitsProcessorList([_Noise(torch.tensor(seeds, device=device), self.policy.temperature, self.teacher.vocabulary)])
-        found = student.generate(ids, attention_mask=seen, generation_config=config, logits_processor=noise, use_cache=True)
+        with _plain(student, config):
+            found = student.generate(ids, attention_mask=seen, generation_config=config, logits_processor=noise)
         start = 1 if isinstance(self.family, Seq2Seq) else width
         return [_up_to(answer, self.policy.end) for answer in found[:, start:].tolist()]
 
@@ -121,6 +124,16 @@ class _Noise(LogitsProcessor):  # type: ignore[misc]
         drawn = scores.float() / self.temperature + gumbel(self.seeds, places, scores.shape[1])
         drawn[:, self.vocabulary :] = -torch.inf  # ids that are no token
         return drawn
+
+
+@contextmanager
+def _plain(student: Any, config: GenerationConfig) -> Iterator[None]:
+    """Of the student's own generation_config nothing counts: transformers would take its repetition_penalty and the like from it."""
+    own, student.generation_config = student.generation_config, config
+    try:
+        yield
+    finally:
+        student.generation_config = own
 
 
 def _up_to(answer: list[int], end: int) -> list[int]:
