@@ -132,10 +132,11 @@ def test_a_regression_is_taught_and_measured_beside_the_untrained_student(tmp_pa
     rows = [{"input": " ".join(["day"] * (1 + n % 10)), "target": n % 10 / 9, "number": n} for n in range(60)]
     file.write_text(json.dumps({"train": rows[:48], "eval": rows[48:]}))
     untrained = [f"untrained.input={stories260k}", "untrained.limit=12"]
-    learns = ["finetune.epochs=4", "finetune.learning_rate=0.003", "finetune.objective.words=[\" he\", \" day\"]"]
+    learns = ["finetune.epochs=4", "finetune.learning_rate=0.003", 'finetune.objective.words=[" he", " day"]']
     settings = [f"prepare.source={file}", *small(stories260k), *learns, *untrained, "evaluate.checkpoints=last"]
     report = run_pipeline("regression", tmp_path / "run", *settings)
     found = {(row["trained_on"], row["metric"]): row["value"] for row in report["rows"]}
     assert {row["n"] for row in report["rows"]} == {12}
     assert found["target", "rmse"] < found["untrained", "rmse"]
     assert {metric for _, metric in found} >= {"spearman", "pearson", "rmse", "acc", "auc", "calibration_error"}
+    assert {(row["baseline"], row["candidate"]) for row in report["comparisons"]} == {("untrained", "target")}
