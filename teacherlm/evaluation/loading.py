@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from teacherlm.errors import UserError, unknown
+from teacherlm.evaluation.shots import drawn_well
 from teacherlm.prompts import gathered, short_name, template
 from teacherlm.store.fingerprint import sha256_of
 
@@ -160,9 +161,9 @@ def _load(name: str, defaults: bool, folders: tuple[Path, ...], options: TaskOpt
 
 
 def build_requests(task: Any, options: TaskOptions, **chat: Any) -> None:
-    """Of every question, the same shots each time."""
+    """Of every question, the same shots each time, itself never among them."""
     task.set_fewshot_seed(seed=options.seed)
-    with _quiet(), _templates_compiled_once():
+    with _quiet(), _templates_compiled_once(), drawn_well(task):
         task.build_all_requests(limit=options.limit, **chat)
 
 

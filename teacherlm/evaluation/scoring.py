@@ -27,8 +27,13 @@ class Answer:
     """The end of the request's context that was given to an encoder-decoder as the beginning of its own answer."""
 
 
-def score(loaded: LoadedTask, answers: Sequence[Sequence[Answer]]) -> tuple[list[dict[str, Any]], tuple[Metric, ...]]:
-    """Rows of predictions.jsonl, and the metrics. `answers[i]` are those of the task's i-th request, one per repeat."""
+def score(
+    loaded: LoadedTask, answers: Sequence[Sequence[Answer]], with_errors: bool = True
+) -> tuple[list[dict[str, Any]], tuple[Metric, ...]]:
+    """Rows of predictions.jsonl, and the metrics. `answers[i]` are those of the task's i-th request, one per repeat.
+
+    `with_errors`: with the metrics' standard errors, some of which take seconds.
+    """
     task = loaded.task
     for instance, given in zip(task.instances, answers, strict=True):
         instance.resps, instance.filtered_resps = [one.value for one in given], {}
@@ -47,7 +52,7 @@ def score(loaded: LoadedTask, answers: Sequence[Sequence[Answer]]) -> tuple[list
             values[metric].append(value)
         row = _row(loaded, names[doc_id], instances, scores, sum(tokens[id(instance)] for instance in instances))
         rows.append({**row, **({"begun": begun[id(instances[0])]} if begun[id(instances[0])] else {})})
-    return rows, tuple(_metric(task, name, found) for name, found in values.items())
+    return rows, tuple(_metric(task, name, found, with_errors) for name, found in values.items())
 
 
 def predicted_examples(loaded: LoadedTask, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -83,14 +88,14 @@ def _metric_name(metric: str, filter_name: str) -> str:
     return metric if filter_name == "none" else f"{metric},{filter_name}"
 
 
-def _metric(task: Any, name: str, values: list[Any]) -> Metric:
+def _metric(task: Any, name: str, values: list[Any], with_error: bool) -> Metric:
     from lm_eval.api.metrics import mean, stderr_for_metric
 
     aggregate = task.aggregation().get(name.split(",")[0], mean)
     value = aggregate(values)
     if not isinstance(value, (int, float)) or not math.isfinite(value):
         raise UserError(f"task '{task.task_name}': metric '{name}' is not a number, found {value!r}.")
-    stderr = stderr_for_metric(aggregate, BOOTSTRAP_ITERATIONS) if len(values) > 1 else None
+    stderr = stderr_for_metric(aggregate, BOOTSTRAP_ITERATIONS) if with_error and len(values) > 1 else None
     return Metric(name, float(value), float(stderr(values)) if stderr else None, len(values))
 
 

@@ -3,14 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from teacherlm.errors import UserError
 from teacherlm.evaluation.measured import checkpoint_content, model_content
-from teacherlm.prompts import short_name
+from teacherlm.prompts import covers, short_name
 from teacherlm.store.checkpoints import COMPLETE, Checkpoint, find_checkpoints, is_model_folder, read_checkpoint
 from teacherlm.store.files import read_json
 from teacherlm.store.manifest import require_finished
+
+if TYPE_CHECKING:
+    from teacherlm.evaluation.loading import LoadedTask
 
 
 @dataclass(frozen=True)
@@ -97,3 +100,12 @@ def _one_checkpoint(path: Path) -> Student:
 def _student(checkpoint: Checkpoint) -> Student:
     folder = checkpoint.path
     return Student(folder.name, str(folder), checkpoint_content(checkpoint), checkpoint.step, checkpoint.epoch, checkpoint.facts)
+
+
+def refuse_mismatch(student: Student, task: "LoadedTask", allowed: bool) -> None:
+    """Raises: UserError where both say which template they follow, and the student was not taught by the task's."""
+    if student.templates and task.templates and not covers(student.templates, task.templates) and not allowed:
+        raise UserError(
+            f"task '{task.name}' asks by the template '{task.template}', {student.path} was taught by '{student.template}': "
+            f"its score would not count what it learnt. Choose another task, or allow_template_mismatch."
+        )

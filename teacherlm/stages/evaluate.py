@@ -11,9 +11,8 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from teacherlm.errors import UserError
 from teacherlm.evaluation.measured import FOLDER, Measured, Result, measured
-from teacherlm.evaluation.students import LoadOptions, Student, find_students
+from teacherlm.evaluation.students import LoadOptions, Student, find_students, refuse_mismatch
 from teacherlm.log import say
-from teacherlm.prompts import covers
 from teacherlm.stage import Alias, Input, Model, Outcome, Runtime, Source, Stage, StageConfig
 from teacherlm.store.files import write_jsonl
 from teacherlm.store.manifest import read_manifest
@@ -156,16 +155,9 @@ def _cell(config: EvaluateConfig, student: Student, task: "LoadedTask") -> Cell:
         settings["letters_begin_in"] = "decoder"
     if student.prefix:
         settings["prefix"] = student.prefix
+    if task.shots:
+        settings["shots"] = "whole"
     return Cell(student, task, chat, measured(config.output, student.content, task.content, settings))
-
-
-def refuse_mismatch(student: Student, task: "LoadedTask", allowed: bool) -> None:
-    """Raises: UserError where both say which template they follow, and the student was not taught by the task's."""
-    if student.templates and task.templates and not covers(student.templates, task.templates) and not allowed:
-        raise UserError(
-            f"task '{task.name}' asks by the template '{task.template}', {student.path} was taught by '{student.template}': "
-            f"its score would not count what it learnt. Choose another task, or allow_template_mismatch."
-        )
 
 
 def measure_all(cells: list[Cell], config: EvaluateConfig) -> None:
@@ -183,10 +175,12 @@ def measure_all(cells: list[Cell], config: EvaluateConfig) -> None:
 def measure(student: "EngineLM", cell: Cell) -> None:
     from teacherlm.evaluation.harness import ask
     from teacherlm.evaluation.scoring import predicted_examples, score
+    from teacherlm.evaluation.shots import whole_shots
     from teacherlm.evaluation.turns import put_in_turns
 
     started = time.monotonic()
-    with put_in_turns(cell.task, cell.chat, student, cell.student.path, cell.student.prefix):
+    prefix = cell.student.prefix
+    with whole_shots(cell.task, student, prefix), put_in_turns(cell.task, cell.chat, student, cell.student.path, prefix):
         predictions, metrics = score(cell.task, ask(student, cell.task))
     seconds = time.monotonic() - started
     begun = next((row["begun"] for row in predictions if row.get("begun")), "")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from teacherlm.catalog import chosen, find
 from teacherlm.errors import UserError
@@ -18,7 +18,9 @@ from teacherlm.store.checkpoints import find_checkpoints
 from teacherlm.store.manifest import require_finished
 from teacherlm.training.adapters.full import FullSettings
 from teacherlm.training.objectives.sft import SftSettings
+from teacherlm.training.old_names import parse_model
 from teacherlm.training.settings import AdapterChoice, ObjectiveChoice, Recipe, Scratch
+from teacherlm.training.watched import Watched
 
 if TYPE_CHECKING:
     from teacherlm.training.texts import Table
@@ -29,7 +31,15 @@ class Material(StageConfig):
 
     input: Annotated[Input, Alias("--dataset_name")]
     """Dataset folder (of a DatasetDict its `train` split), or a .jsonl with the columns."""
-    model: Annotated[Model | None, Alias("--model_name_or_path")] = None
+    model: Annotated[
+        Model | None,
+        Alias("--model_name_or_path"),
+        Alias("--model_key"),
+        Alias("--model_init_path"),
+        Alias("--model_pretrain_name"),
+        Alias("--load_model_dir"),
+        BeforeValidator(parse_model),
+    ] = None
     """Student to start from: a model folder, the output of another finetune, or a hub id."""
     scratch: Scratch | None = None
     """Instead of a model: a small one with fresh weights, e.g. {hidden_size: 64, layers: 3, heads: 4, context: 256}."""
@@ -49,7 +59,7 @@ class Material(StageConfig):
     loss_on: Literal["completion", "all", "answer"] = "completion"
     """What carries loss: what follows the row's prompt, the whole text (as the original did), or only what follows </think> (thoughts are
     read, not learnt)."""
-    max_source_length: Annotated[int, Alias("--max_source_length"), Field(gt=1)] = 2048
+    max_source_length: Annotated[int, Alias("--max_source_length"), Alias("--max_length"), Field(gt=1)] = 2048
     """Longest row in tokens; longer ones lose a part of their prompt, never the beginning of their completion. Of an encoder-decoder:
     longest prompt."""
     max_target_length: Annotated[int, Alias("--max_target_length"), Field(gt=0)] = 2048
@@ -69,7 +79,7 @@ WORDS = ("model", "input", "micro_batch", "accumulation", "learning_rate", "epoc
 """The ten words of the original's finetune.sh."""
 
 
-class FinetuneConfig(Recipe, Material):
+class FinetuneConfig(Watched, Recipe, Material):
     """Bases in this order: pydantic lists the fields of the last base first, and so does the help."""
 
     @model_validator(mode="before")
@@ -99,6 +109,8 @@ class FinetuneConfig(Recipe, Material):
         if self.adapter.name != "full" and (self.scratch or self.tensor_parallel > 1):
             other = "scratch: fresh weights that nothing trains stay noise" if self.scratch else "tensor_parallel; use ds_config zero2"
             raise UserError(f"adapter {self.adapter.name} does not go with {other}.")
+        if self.adapter.name == "qlora" and self.precision in ("bf16-true", "fp16-true", "fp64"):
+            raise UserError(f"precision: {self.precision} does not go with qlora, whose weights are in 4 bits; bf16 does.")
         if self.tensor_parallel > 1 and (self.scratch or self.ds_config):
             other = (
                 "scratch: a student that small fits every card" if self.scratch else f"ds_config {self.ds_config}: choose one of the two"
@@ -111,8 +123,9 @@ def finetune(config: FinetuneConfig) -> Outcome:
     """Writes checkpoint-<step> folders and metrics.jsonl into `config.output`."""
     from transformers import set_seed
 
+    from teacherlm.observing import Observed, build_watch, trained_texts
     from teacherlm.training.objective import Tools
-    from teacherlm.training.run import Job, train
+    from teacherlm.training.run import Job, look, train
     from teacherlm.training.student import family_of, name_of, row_limit
     from teacherlm.training.texts import Reader, read_table, specs_of
     from teacherlm.training.tokens import read_tokens
@@ -128,7 +141,8 @@ def finetune(config: FinetuneConfig) -> Outcome:
     tools = Tools(tokenizer, config.seed, config.trust_remote_code)
     objective = find("objectives", config.objective.name).build(config.objective, family, tools)
     limit = row_limit(config)
-    tokens = read_tokens(config, table, Reader(tokenizer, name_of(config)), objective, family, limit, specs)
+    reader = Reader(tokenizer, name_of(config))
+    tokens = read_tokens(config, table, reader, objective, family, limit, specs)
     if tokens.trained.truncated:
         say(tokens.trained.about_truncation(row_limit(config), family))
     facts = {
@@ -141,15 +155,19 @@ def finetune(config: FinetuneConfig) -> Outcome:
         **_adapter_facts(config),
     }
     adapter = find("adapters", config.adapter.name).build(config.adapter, str(config.model))
-    job = Job(config, tokenizer, family, objective, tokens.trained.rows, tokens.held_out.rows, facts, config.output, adapter)
+    watch = build_watch(config, Observed(tokenizer, family, objective, facts, config.output.name, table, reader))
+    texts = trained_texts(config, table, reader)
+    job = Job(config, tokenizer, family, objective, tokens.trained.rows, tokens.held_out.rows, facts, config.output, adapter, watch, texts)
 
     def build(start: Path | None) -> Any:
         set_seed(config.seed)
         return _build_model(config, tokenizer, start, adapter)
 
-    metrics = train(job, build)
     rows = {"trained": len(tokens.trained.rows), "held_out": len(tokens.held_out.rows)}
     counts = {**tokens.texts, **rows, **tokens.trained.counts()}
+    if config.no_train:
+        return Outcome({**counts, "trained": 0}, look(job, build), facts)
+    metrics = train(job, build)
     return Outcome(counts, metrics, {**facts, "trained_tokens": metrics["trained_tokens"], **_sizes(config.output)})
 
 
@@ -183,12 +201,15 @@ def _build_tokenizer(config: FinetuneConfig, table: "Table") -> Any:
 
 def _build_model(config: FinetuneConfig, tokenizer: Any, start: Path | None, adapter: Any) -> Any:
     """`start`: the checkpoint whose weights will be read into it. Cut over processes they have to be read while it is built."""
+    from teacherlm.training.kernels import weights_dtype
+
+    dtype = weights_dtype(config.precision)
     if config.model is not None:
         from teacherlm.training.pretrained import read_model
 
         if config.tensor_parallel > 1:
-            return read_model(str(start or config.model), config.trust_remote_code, config.tensor_parallel)
-        model = read_model(config.model, config.trust_remote_code, quantised=adapter is not None and adapter.quantised)
+            return read_model(str(start or config.model), config.trust_remote_code, config.tensor_parallel, dtype=dtype)
+        model = read_model(config.model, config.trust_remote_code, quantised=adapter is not None and adapter.quantised, dtype=dtype)
         if adapter is not None:
             from teacherlm.training.adapting import say_share
 
@@ -198,7 +219,7 @@ def _build_model(config: FinetuneConfig, tokenizer: Any, start: Path | None, ada
     from teacherlm.training.scratch import build_model
 
     assert config.scratch is not None
-    return build_model(config.scratch, tokenizer)
+    return build_model(config.scratch, tokenizer).to(dtype)
 
 
 def _adapter_facts(config: FinetuneConfig) -> dict[str, Any]:

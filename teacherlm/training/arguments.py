@@ -12,6 +12,7 @@ from transformers.trainer_utils import SchedulerType
 
 from teacherlm.errors import UserError, unknown
 from teacherlm.training.batches import Cut
+from teacherlm.training.kernels import require_kernels
 from teacherlm.training.settings import Recipe
 
 OURS: Mapping[str, str] = {
@@ -38,12 +39,18 @@ OURS: Mapping[str, str] = {
     "deepspeed": "ds_config",
     "gradient_checkpointing": "gradient_checkpointing",
     "activation_checkpointing": "gradient_checkpointing",
-    "eval_strategy": "held_out",
+    "eval_strategy": "eval",
     "resume_from_checkpoint": "output",
     "label_smoothing_factor": "objective",
     "train_sampling_strategy": "group_by_length",
     "dataloader_drop_last": "batch_size",
     "push_to_hub": "output",
+    "torch_compile": "torch_compile",
+    "use_liger_kernel": "liger",
+    "eval_steps": "eval",
+    "load_best_model_at_end": "best",
+    "metric_for_best_model": "best",
+    "greater_is_better": "best",
 }
 """Keys that a setting of ours decides (or whose effect our Trainer would not show)."""
 
@@ -52,7 +59,7 @@ def build_arguments(recipe: Recipe, staging: Path, cut: Cut, run_name: str, deep
     """Raises: UserError for a schedule, precision or training argument that cannot work, naming what would."""
     require_training_args(recipe.training_args)
     require_schedule(recipe.lr_scheduler)
-    require_precision(recipe.precision)
+    require_kernels(recipe)
     known = {f.name for f in dataclasses.fields(TrainingArguments)}
     checkpointing = "activation_checkpointing" if "activation_checkpointing" in known else "gradient_checkpointing"
     ours: dict[str, Any] = {
@@ -73,6 +80,10 @@ def build_arguments(recipe: Recipe, staging: Path, cut: Cut, run_name: str, deep
         "report_to": [] if recipe.report_to == "none" else [recipe.report_to],
         "run_name": recipe.run_name or run_name,
         "deepspeed": dict(deepspeed) if deepspeed else None,
+        "torch_compile": recipe.torch_compile,
+        "use_liger_kernel": recipe.liger,
+        # Its fused loss would keep the logits, which every objective of ours reads.
+        "liger_kernel_config": {"fused_linear_cross_entropy": False} if recipe.liger else None,
         "disable_tqdm": True,
         "remove_unused_columns": False,
     }
@@ -96,11 +107,6 @@ def require_schedule(name: str) -> None:
     known = [s.value for s in SchedulerType]
     if name not in known:
         raise unknown("lr_scheduler", name, known)
-
-
-def require_precision(precision: str) -> None:
-    if precision == "fp16" and not torch.cuda.is_available():
-        raise UserError("precision: fp16 needs a GPU, and there is none here; bf16 and fp32 run on a CPU.")
 
 
 def has_accelerator() -> bool:

@@ -59,6 +59,23 @@ def require_same_state(checkpoint: Checkpoint, state: str) -> None:
         )
 
 
+def require_same_shapes(checkpoint: Checkpoint, model: Any) -> None:
+    """Raises: UserError for a checkpoint of another model, naming the first weight that is not the same."""
+    from safetensors import safe_open
+
+    own = {name: list(weight.shape) for name, weight in model.state_dict().items()}
+    for file in sorted(checkpoint.path.glob("*.safetensors")):
+        with safe_open(file, framework="pt") as weights:
+            for name in weights.keys():  # noqa: SIM118
+                theirs = list(weights.get_slice(name).get_shape())
+                if own.get(name) != theirs:
+                    ours = f"{own[name]} in this student" if name in own else "not in this student"
+                    raise UserError(
+                        f"{checkpoint.path}: is of another model ({name} is {theirs} there, {ours}); --overwrite begins anew,"
+                        " or choose another --output."
+                    )
+
+
 def clear_attempt(run: Path, start: Checkpoint | None) -> None:
     """Remove half-written folders, and checkpoints behind the start: they will be written again."""
     shutil.rmtree(run / STAGING, ignore_errors=True)

@@ -34,6 +34,9 @@ class MetricsFile(TrainerCallback):  # type: ignore[misc]
         self.before = self.kept[-1]["seconds"] if self.kept else 0.0
         self.last = (self.before, self.kept[-1].get("read_tokens", 0) if self.kept else 0)
         """(seconds, tokens read) of the row before."""
+        self.aside = 0.0
+        """Seconds since then that went into measuring."""
+        self.step_ended = self.before
         self.row: dict[str, Any] = {}
         self.start_of_row = 0
         self.started = time.monotonic()
@@ -43,8 +46,8 @@ class MetricsFile(TrainerCallback):  # type: ignore[misc]
         if not state.is_world_process_zero or not logs or "loss" not in logs:
             return
         seconds, tally = self.seconds(), self.tally()
-        rate = (tally.read_tokens - self.last[1]) / max(seconds - self.last[0], 1e-9)
-        self.last = (seconds, tally.read_tokens)
+        rate = (tally.read_tokens - self.last[1]) / max(seconds - self.last[0] - self.aside, 1e-9)
+        self.last, self.aside = (seconds, tally.read_tokens), 0.0
         self.row = {
             "step": state.global_step,
             "epoch": state.epoch,
@@ -72,10 +75,11 @@ class MetricsFile(TrainerCallback):  # type: ignore[misc]
         if self.progress is not None:
             self.progress.advance(state.global_step - self.shown_step)
         self.shown_step = state.global_step
+        self.step_ended = self.seconds()
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **_: Any) -> None:
         """The step's row is written again, with what was measured; the time that took is nobody's rate."""
-        self.last = (self.seconds(), self.last[1])
+        self.aside += self.seconds() - self.step_ended
         if not metrics or not state.is_world_process_zero or self.row.get("step") != state.global_step:
             return
         self.row |= metrics

@@ -41,7 +41,12 @@ def read_tokenizer(model: str, trust_remote_code: bool = False) -> Any:
 
 
 def read_model(
-    model: str, trust_remote_code: bool = False, tensor_parallel: int = 1, quantised: bool = False, revision: str = "main"
+    model: str,
+    trust_remote_code: bool = False,
+    tensor_parallel: int = 1,
+    quantised: bool = False,
+    revision: str = "main",
+    dtype: torch.dtype = torch.float32,
 ) -> Any:
     """What a training starts from; an adapter is merged into its base.
 
@@ -50,18 +55,21 @@ def read_model(
     place = resolve_model(model)
     _require_known(place)
     if not is_adapter_folder(Path(place)):
-        return read_whole(place, trust_remote_code, tensor_parallel, quantised, revision)
+        return read_whole(place, trust_remote_code, tensor_parallel, quantised, revision, dtype)
     if quantised or tensor_parallel > 1:
         what = "qlora" if quantised else "tensor_parallel"
         raise UserError(f"{model}: is an adapter, over which {what} cannot work; `teacherlm merge` it into its base first.")
     from teacherlm.engines.bodies.adapted import merged
 
     say(f"{model}: an adapter; it is merged into its base, and the training starts from both.")
-    return merged(place, "main", lambda base, at, in_4_bits: read_whole(base, trust_remote_code, 1, in_4_bits, at)).requires_grad_(True)
+    whole = merged(place, "main", lambda base, at, in_4_bits: read_whole(base, trust_remote_code, 1, in_4_bits, at, dtype))
+    return whole.requires_grad_(True)
 
 
-def read_whole(model: str, trust_remote_code: bool, tensor_parallel: int, quantised: bool, revision: str) -> Any:
-    """The weights in fp32 (mixed precision keeps them so), each cut over so many processes. `.bin` weights are read without running
+def read_whole(
+    model: str, trust_remote_code: bool, tensor_parallel: int, quantised: bool, revision: str, dtype: torch.dtype = torch.float32
+) -> Any:
+    """The weights (mixed precision keeps them in fp32), each cut over so many processes. `.bin` weights are read without running
     pickled code.
 
     Raises: UserError for a folder without weights, a model that writes no text, or a hub id that cannot be fetched.
@@ -79,7 +87,7 @@ def read_whole(model: str, trust_remote_code: bool, tensor_parallel: int, quanti
         kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
         if quantised:
             options |= in_4_bits()
-        found = kind.from_pretrained(model, config=config, dtype=torch.float32, use_safetensors=safe, **options)
+        found = kind.from_pretrained(model, config=config, dtype=dtype, use_safetensors=safe, **options)
     except UserError:
         raise
     except (OSError, ValueError) as error:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ from teacherlm import interrupt
 from teacherlm.errors import UserError
 from teacherlm.log import progress, say
 from teacherlm.store.checkpoints import Checkpoint
+from teacherlm.store.files import write_jsonl
 from teacherlm.together import from_main, is_main
 from teacherlm.training.adapting import Adapter
 from teacherlm.training.arguments import build_arguments, total_steps
@@ -30,10 +32,12 @@ from teacherlm.training.checkpointing import (
     drop_old_states,
     find_start,
     is_last,
+    require_same_shapes,
     require_same_state,
 )
 from teacherlm.training.ds_config import read_ds_config, require_agreement, zero_stage
 from teacherlm.training.families import Family, Row
+from teacherlm.training.kernels import use_attention
 from teacherlm.training.measuring import EVAL, HELD_OUT, Watch, Watcher
 from teacherlm.training.metrics import MetricsFile
 from teacherlm.training.objective import Objective, Prepares
@@ -102,7 +106,22 @@ def _finish(run: Path) -> None:
     shutil.rmtree(run / STAGING, ignore_errors=True)
 
 
-def _train(job: Job, build_model: Any, steps: int, start: Checkpoint | None) -> None:
+def look(job: Job, build_model: Any) -> Mapping[str, float]:
+    """The model as it is: what `watch` asks for, and the loss on the rows held out; into metrics.jsonl, and returned."""
+    from_main(lambda: job.run.mkdir(parents=True, exist_ok=True))
+    with training_environment(deepspeed=False), interrupt.interruptible():
+        began = time.monotonic()
+        trainer, watcher = _build_trainer(job, build_model, 0, None)
+        measured = watcher.look_once(trainer.model)
+        row = {"step": 0, "epoch": 0.0, **measured, "seconds": round(time.monotonic() - began, 3)}
+    if is_main():
+        write_jsonl(job.run / "metrics.jsonl", [row])
+        shutil.rmtree(job.run / STAGING, ignore_errors=True)
+    return measured
+
+
+def _build_trainer(job: Job, build_model: Any, steps: int, start: Checkpoint | None) -> tuple[StudentTrainer, Watcher]:
+    """`build_model(checkpoint to start from)`."""
     recipe = job.recipe
     disable_progress_bar()  # of transformers, at every file it writes; ours shows the steps
     copies = copies_of_model(recipe.tensor_parallel)
@@ -119,6 +138,9 @@ def _train(job: Job, build_model: Any, steps: int, start: Checkpoint | None) -> 
         job = replace(job, rows=list(job.rows), held_out=list(job.held_out))  # it may add to them
         objective.prepare([*job.rows, *job.held_out], arguments.device)
     model = build_model(start.path if start else None)
+    use_attention(model, recipe.attention, job.run.name)
+    if start is not None and job.adapter is None and recipe.tensor_parallel == 1:
+        require_same_shapes(start, model)
     if recipe.packing:
         pack_rows(model, can_try=recipe.tensor_parallel == 1 and (deepspeed is None or zero_stage(deepspeed) < 3))
     trainer = (ShardedTrainer if recipe.tensor_parallel > 1 else StudentTrainer)(
@@ -137,7 +159,12 @@ def _train(job: Job, build_model: Any, steps: int, start: Checkpoint | None) -> 
     watcher = Watcher(trainer, job.watch, (lambda model: trainer.mean_loss(model, held_out)) if held_out else None)
     trainer.measure = watcher.look
     trainer.tally = Tally.from_facts(start.facts if start else {})
-    done = start.step if start else 0
+    return trainer, watcher
+
+
+def _train(job: Job, build_model: Any, steps: int, start: Checkpoint | None) -> None:
+    recipe, done = job.recipe, start.step if start else 0
+    trainer, watcher = _build_trainer(job, build_model, steps, start)
     with progress(job.run.name, steps, "steps") if is_main() else nullcontext() as bar:
         if bar is not None:
             bar.skip(done)

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, SerializeAsAny
+from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from teacherlm.catalog import ChosenSettings, chosen
 from teacherlm.stage import Alias, Runtime, Settings
+from teacherlm.training.old_names import number_as_rate, parse_devices, parse_precision, parse_strategy, translated
 
 
 class ObjectiveSettings(ChosenSettings):
@@ -74,15 +75,15 @@ class Recipe(Settings):
     """Peak learning rate of AdamW."""
     lr_scheduler: Annotated[str, Alias("--lr"), Alias("--lr_scheduler_type")] = "constant"
     """A schedule of transformers: constant, linear, cosine, constant_with_warmup, ..."""
-    warmup: Annotated[float, Alias("--warmup_steps"), Field(ge=0)] = 0.0
+    warmup: Annotated[float, Alias("--warmup_steps"), Alias("--warmup_ratio"), Field(ge=0)] = 0.0
     """Warm-up: a share of all steps if below 1, else a number of steps. `constant` ignores it."""
     epochs: Annotated[float, Alias("--num_train_epochs"), Field(gt=0)] = 10.0
     """Passes over the training rows."""
-    batch_size: Annotated[int, Field(gt=0)] = 64
+    batch_size: Annotated[int, Alias("--batch_size"), Alias("--train_batch_size"), Field(gt=0)] = 64
     """Rows per optimizer step, over all processes and accumulation steps together."""
     micro_batch: Annotated[Runtime[int | None], Alias("--per_device_train_batch_size"), Field(gt=0)] = None
     """Rows that one process holds at once; by default its share of the batch, at most 16. Does not change the result."""
-    accumulation: Annotated[Runtime[int | None], Alias("--gradient_accumulation_steps"), Field(gt=0)] = None
+    accumulation: Annotated[Runtime[int | None], Alias("--gradient_accumulation_steps"), Alias("--accumulate"), Field(gt=0)] = None
     """Micro-batches per optimizer step. Follows from batch_size; when given, it is checked against it."""
     group_by_length: bool = True
     """Put rows of like length into a batch: little padding. Off: a plain shuffle."""
@@ -90,21 +91,30 @@ class Recipe(Settings):
     """Give the student the rows of a micro-batch end to end, without padding; none sees another. Does not change the result."""
     cache: Runtime[bool] = True
     """Keep the tokenised rows for the next start (in $TEACHERLM_CACHE/tokens, else ~/.cache/teacherlm/tokens; the oldest go)."""
-    save_strategy: Annotated[Literal["epoch", "steps", "no"], Alias("--save_strategy")] = "epoch"
+    save_strategy: Annotated[Literal["epoch", "steps", "no"], Alias("--save_strategy"), Alias("--disable_checkpointing", value="no")] = (
+        "epoch"
+    )
     """When to write checkpoints; the last step always has one."""
     save_every: Annotated[int, Field(gt=0)] = 1
     """With save_strategy epoch: a checkpoint every so many epochs."""
     save_steps: Annotated[int, Alias("--save_steps"), Field(gt=0)] = 500
     """With save_strategy steps: a checkpoint every so many steps."""
-    seed: int = 0
+    seed: Annotated[int, Alias("--random_seed")] = 0
     """Decides fresh weights, dropout, the order of the rows and which rows are held out."""
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """fp32, or mixed precision; fp16 needs a GPU."""
+    precision: Annotated[Literal["fp32", "bf16", "fp16", "bf16-true", "fp16-true", "fp64"], BeforeValidator(parse_precision)] = "fp32"
+    """fp32, or mixed: weights in fp32, sums in bf16 or fp16 (which needs a GPU). bf16-true and fp16-true hold the weights so too: half the
+    memory, but small updates are lost. Also Lightning's names: 32-true, bf16-mixed, ..."""
+    attention: Runtime[Literal["sdpa", "eager", "flash_attention_2"] | None] = None
+    """How attention is computed; by default torch's SDPA where the model has it. flash_attention_2 needs a GPU and the extra `kernels`."""
+    liger: Runtime[bool] = False
+    """Liger's fused kernels, for a GPU; extra `kernels`."""
+    torch_compile: Annotated[Runtime[bool], Alias("--torch_compile")] = False
+    """Compile the student (torch.compile): minutes at the start, faster steps where batches are alike."""
     gradient_checkpointing: Annotated[Runtime[bool], Alias("--gradient_checkpointing")] = False
     """Compute activations twice instead of keeping them: less memory, 20-30% slower."""
-    ds_config: Annotated[Runtime[str | None], Alias("--deepspeed")] = None
+    ds_config: Annotated[Runtime[str | None], Alias("--deepspeed"), Alias("--strategy"), BeforeValidator(parse_strategy)] = None
     """DeepSpeed: a name in ds_configs/ (zero1, zero2, zero3, zero3_offload) or a path."""
-    processes: Annotated[Runtime[int | None], Field(gt=0)] = None
+    processes: Annotated[Runtime[int | None], Alias("--devices"), Field(gt=0), BeforeValidator(parse_devices)] = None
     """Processes on this machine, started by torchrun; by default one for each GPU that `slurm: gpus` asks for and that is here. Does not
     change the result."""
     tensor_parallel: Annotated[Runtime[int], Field(gt=0)] = 1
@@ -117,9 +127,14 @@ class Recipe(Settings):
     command goes on from there."""
     report_to: Annotated[Runtime[Literal["wandb", "none"]], Alias("--report_to")] = "none"
     """wandb writes offline where the environment holds no key."""
-    run_name: Annotated[Runtime[str | None], Alias("--run_name"), Alias("--wandb_run_name")] = None
+    run_name: Annotated[Runtime[str | None], Alias("--run_name"), Alias("--wandb_run_name"), Alias("--training_run_name")] = None
     """Name of the run in wandb; by default the output folder's."""
     wandb_project: Annotated[Runtime[str], Alias("--wandb_project")] = "teacherlm"
     """Project in wandb, unless WANDB_PROJECT is set."""
-    training_args: dict[str, Any] = {}
-    """Passed to transformers' TrainingArguments: weight_decay, max_grad_norm, optim, ..."""
+    training_args: Annotated[dict[str, Any], Alias("--weight_decay", "weight_decay"), Alias("--optim", "optim")] = {}
+    """Passed to transformers' TrainingArguments: weight_decay, max_grad_norm, optim, ... Names that it once had are translated."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_our_words(cls, values: Any) -> Any:
+        return number_as_rate(translated(values)) if isinstance(values, Mapping) else values

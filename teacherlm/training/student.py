@@ -26,7 +26,7 @@ def decoder_start(config: Any, tokenizer: Any) -> int | None:
     if config.scratch is not None:
         return int(tokenizer.pad_token_id) if config.scratch.architecture == "t5" else None
     start = read_decoder_start(config.model, config.trust_remote_code)
-    if config.precision == "fp16" and overflows_in_fp16(config.model, config.trust_remote_code):
+    if config.precision.startswith("fp16") and overflows_in_fp16(config.model, config.trust_remote_code):
         say(f"notice: {config.model}: T5 is known to overflow in fp16; bf16 and fp32 are safe.")
     return start
 

@@ -100,6 +100,16 @@ def _read_folder(path: Path) -> Any:
     return load_from_disk(str(path))
 
 
+def read_split(path: Path, name: str) -> Table | None:
+    """Another split of a DatasetDict; None where there is none."""
+    if not (path / "dataset_dict.json").is_file():
+        return None
+    from datasets import load_from_disk
+
+    splits = load_from_disk(str(path))
+    return Table(splits[name], tuple(splits[name].column_names), path / name) if name in splits and len(splits[name]) else None
+
+
 @dataclass(frozen=True)
 class Reader:
     """The student whose chat template puts rows that are a chat."""

@@ -25,12 +25,12 @@ def read_tokens(
     """
 
     def make(folder: Path | None) -> Tokens:
-        texts: list[Text] = config.objective.texts(table, config.train_on, config.loss_on != "all", reader)
-        texts = answers_only(texts) if config.loss_on == "answer" else texts
+        parts = texts_of(config, table, reader)
         trained, held_out = (
             encode(part, reader.tokenizer, objective, family, limit, folder / name if folder else None)
-            for name, part in zip(("trained", "held_out"), split(texts, config.held_out, config.seed), strict=True)
+            for name, part in zip(("trained", "held_out"), parts, strict=True)
         )
+        texts = [text for part in parts for text in part]
         return Tokens(trained, held_out, {"rows": len(texts), **Counter(text.part for text in texts if text.part)})
 
     if not config.cache:
@@ -39,6 +39,12 @@ def read_tokens(
     which = {"seed": config.seed} if config.held_out else {}
     name = entry_name(config.input, config.objective, reader.tokenizer, family, specs, {**settings, **which, "tokens": limit})
     return read_or_make(name, make)
+
+
+def texts_of(config: Any, table: Table, reader: Reader) -> tuple[list[Text], list[Text]]:
+    """(trained on, held out), in the order of the rows in tokens. `config`: a FinetuneConfig."""
+    texts: list[Text] = config.objective.texts(table, config.train_on, config.loss_on != "all", reader)
+    return split(answers_only(texts) if config.loss_on == "answer" else texts, config.held_out, config.seed)
 
 
 def split(texts: list[Text], share: float, seed: int) -> tuple[list[Text], list[Text]]:

@@ -142,10 +142,11 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
 
     def _rows_of(self, step: int) -> str:
         """The rows of a step, for people."""
-        epoch, place = divmod(step - 1, len(self.loader.batch_sampler.batches()))
-        self.loader.set_epoch(epoch)
-        rows, texts = self.loader.batch_sampler.batches()[place], self.texts()
-        known = len(texts) == len(self.loader.dataset)
+        batches: Any = self.loader.batch_sampler
+        epoch, place = divmod(max(0, step - 1), len(batches.batches()))
+        batches.set_epoch(epoch)
+        rows, texts = batches.batches()[place], self.texts()
+        known = len(texts) == len(batches.lengths)
         names = sorted({texts[i].where if known else f"row {i}" for i in rows})
         more = f" and {len(names) - NAMED_ROWS} more" if len(names) > NAMED_ROWS else ""
         return f"Its rows: {', '.join(names[:NAMED_ROWS])}{more}."
