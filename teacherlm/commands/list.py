@@ -6,9 +6,7 @@ import typer
 
 
 def list_(
-    what: Annotated[
-        str, typer.Argument(help="datasets, engines, ways, gates, objectives, adapters, tasks, stages, commands or pipelines.")
-    ],
+    what: Annotated[str, typer.Argument(help="datasets, engines, ways, gates, objectives, adapters, tasks, stages, pipelines, ...")],
     plugins: Annotated[list[str] | None, typer.Option("--plugins", help="Folder laid out like the rooms.", metavar="FOLDER")] = None,
 ) -> None:
     from teacherlm.launch.listing import listed

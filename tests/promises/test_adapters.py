@@ -15,6 +15,7 @@ from tiny_models import ROWS, hashes, logits, tiny_model, write_model, write_row
 from trainings import losses, start, wait_until
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
+from teacherlm.engines import vllm
 from teacherlm.engines.bodies.loading import load_model
 from teacherlm.engines.transformers import TransformersSettings, build
 from teacherlm.errors import UserError
@@ -257,6 +258,12 @@ def test_what_cannot_be_is_one_clear_line(data, base, students, tmp_path):
     with pytest.raises(UserError, match="adapter lora does not go with tensor_parallel"):
         parse_config(FinetuneConfig, {"input": "x", "output": "y", "model": "m", "tensor_parallel": 2, "adapter": "lora"})
     assert not (tmp_path / "merged").exists()
+
+
+def test_engine_vllm_asks_for_a_merged_one(students, monkeypatch):
+    monkeypatch.setattr(vllm, "find_spec", lambda name: name)
+    with pytest.raises(UserError, match="is an adapter, which engine vllm does not read; `teacherlm merge` it"):
+        vllm.build(vllm.VllmSettings(model=str(students["lora"])))
 
 
 def test_the_originals_switches_choose_an_adapter(data, base, tmp_path):
