@@ -31,6 +31,10 @@ SETTINGS: dict[str, Any] = {
 }
 
 
+OF_THE_MACHINE = ("seconds", "tokens_per_second", "memory")
+"""What metrics.jsonl holds that no two runs share."""
+
+
 def write_rows(folder: Path) -> Path:
     rows = [{"prompt": f"Q: {i} plus 1? A:", "text": f"Q: {i} plus 1? A: The answer is {i + 1}."} for i in range(48)]
     path = folder / "rows.jsonl"
@@ -63,7 +67,7 @@ def wait_until(holds: Callable[[], Any], process: "subprocess.Popen[str]", every
 def learnt(output: Path, steps: int = STEPS) -> tuple[bytes, list[dict[str, float]], dict[str, object], list[int]]:
     """Weights, metrics without their times, facts, and the steps of the checkpoints."""
     rows = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
-    timeless = [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+    timeless = [{k: v for k, v in row.items() if k not in OF_THE_MACHINE} for row in rows]
     last = output / f"checkpoint-{steps}"
     checkpoint = read_checkpoint(last)
     assert checkpoint is not None
