@@ -111,11 +111,13 @@ def test_a_cache_that_was_being_written_goes_on_behind_its_last_part(data, teach
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("objective", [CACHED, GKD], ids=["cached", "on_policy"])
-def test_two_processes_have_the_losses_and_the_weights_of_one(data, teacher, tmp_path, monkeypatch, objective):
+@pytest.mark.parametrize(
+    ("objective", "ds_config"), [(CACHED, None), (KD, "zero3"), (GKD, "zero2")], ids=["cached", "distill zero3", "on_policy zero2"]
+)
+def test_two_processes_have_the_losses_and_the_weights_of_one(data, teacher, tmp_path, monkeypatch, objective, ds_config):
     monkeypatch.setenv("TEACHERLM_CACHE", str(tmp_path / "cache"))
     given = {"epochs": 3, "objective": {**objective, "teacher": str(teacher)}}
-    finish(data, tmp_path / "two", processes=2, **given)
+    finish(data, tmp_path / "two", processes=2, ds_config=ds_config, **given)
     finish(data, tmp_path / "alone", **given)
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "alone"), abs=2e-5)
     assert furthest(tmp_path / "two", tmp_path / "alone") < 2e-4
