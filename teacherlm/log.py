@@ -1,5 +1,6 @@
 """Progress for people: a live view on a terminal, one plain line every few seconds elsewhere."""
 
+import logging
 import os
 import sys
 import threading
@@ -32,6 +33,8 @@ def quiet_libraries() -> None:
     """A stage speaks through our own lines: several progress bars on one terminal are unreadable. Before heavy imports."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    # Whoever imports it hears of a kernel that only 4-bit weights on a CPU would use.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
 def use_prefix(prefix: str) -> None:
