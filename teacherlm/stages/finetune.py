@@ -11,6 +11,8 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from teacherlm.catalog import chosen, find
 from teacherlm.errors import UserError
+from teacherlm.hosted.settings import Backend, LocalBackend
+from teacherlm.hosted.unused import require_only_used
 from teacherlm.log import say
 from teacherlm.prompts import find_template, gathered, short_name
 from teacherlm.stage import Alias, Input, Model, Outcome, Stage, StageConfig
@@ -69,6 +71,9 @@ class Material(StageConfig):
     """Where a prompt that is too long loses tokens: at its beginning (left) or its end."""
     held_out: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the rows kept out of training; the loss on them stands in every checkpoint (held_out_loss)."""
+    backend: Backend = LocalBackend()
+    """local, or openai: rows are uploaded and the student is trained and lives behind an API; `model` is its name for the base. Settings:
+    {name: openai, base_url: ..., suffix: ..., epochs: 3}."""
     trust_remote_code: bool = False
     """Run code that a hub model brings along."""
     limit: Annotated[int | None, Field(gt=0)] = None
@@ -104,6 +109,9 @@ class FinetuneConfig(Watched, Recipe, Material):
 
     @model_validator(mode="after")
     def _one_student(self) -> "FinetuneConfig":
+        if self.backend.name != "local":
+            require_only_used(self)
+            return self
         if (self.model is None) == (self.scratch is None):
             raise UserError("set exactly one of model (a folder or hub id) and scratch (e.g. {hidden_size: 64, layers: 3}).")
         if self.adapter.name != "full" and (self.scratch or self.tensor_parallel > 1):
@@ -120,7 +128,11 @@ class FinetuneConfig(Watched, Recipe, Material):
 
 
 def finetune(config: FinetuneConfig) -> Outcome:
-    """Writes checkpoint-<step> folders and metrics.jsonl into `config.output`."""
+    """Writes checkpoint-<step> folders and metrics.jsonl into `config.output`; of a student behind an API model.json."""
+    if config.backend.name != "local":
+        from teacherlm.hosted.tune import tune
+
+        return tune(config, _template_facts)
     from transformers import set_seed
 
     from teacherlm.observing import Observed, build_watch, trained_texts
@@ -241,4 +253,4 @@ def _sizes(run: Path) -> dict[str, Any]:
     return dict.fromkeys(("trainable", "parameters"), count_parameters(str(run)))
 
 
-STAGE = Stage(finetune, FinetuneConfig, version=1, distributed=True, words=WORDS)
+STAGE = Stage(finetune, FinetuneConfig, version=2, distributed=True, words=WORDS)

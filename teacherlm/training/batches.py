@@ -13,8 +13,8 @@ from teacherlm.training.families import FOLLOWS, IGNORE, Batch, Family, Row
 from teacherlm.training.flat_rows import FlatRows
 
 LARGEST_DEFAULT_MICRO_BATCH = 16
-GROUPED_BATCHES = 16
-"""Batches per window of length grouping."""
+GROUPED_BATCHES, WINDOWS = 16, 3
+"""A window of length grouping holds so many batches, or such a part of all rows if that is more: wide ones leave little padding."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class MicroBatches:
 
     def _grouped(self, units: list[Sequence[int]]) -> list[Sequence[int]]:
         """Sorted by length within windows: rows of a batch are of like length, and still change company every epoch."""
-        window = GROUPED_BATCHES * self.cut.rows
+        window = max(GROUPED_BATCHES * self.cut.rows, len(units) // WINDOWS)
         parts = (units[at : at + window] for at in range(0, len(units), window))
         return [unit for part in parts for unit in sorted(part, key=lambda unit: -max(self.lengths[i] for i in unit))]
 
