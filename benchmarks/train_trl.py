@@ -4,7 +4,8 @@
 
 TRL runs in a virtual environment of its own (made at first use in --venv, by default under the cache folder), with this torch and
 transformers. Work and model are those of train_throughput.py. Tokens are real ones: those of the rows, however often padding or packing
-makes a trainer compute others; rows are given to TRL as prompt and completion. Tokenising is left out of both times. Aim: >= 1.4 x TRL's best.
+makes a trainer compute others; rows are given to TRL as prompt and completion. Tokenising is left out of both times.
+Aim: >= 1.4 x TRL's best.
 """
 
 import argparse
@@ -31,12 +32,7 @@ from teacherlm.training.sft import Sft
 from teacherlm.training.texts import Text
 
 TRL = "1.16.0"
-PACKAGES = (
-    f"trl=={TRL}",
-    f"transformers=={version('transformers')}",
-    f"datasets=={version('datasets')}",
-    f"accelerate=={version('accelerate')}",
-)
+PACKAGES = [f"trl=={TRL}", *(f"{name}=={version(name)}" for name in ("transformers", "datasets", "accelerate"))]
 SETTINGS: dict[str, dict[str, Any]] = {
     "TRL, padded, 8 rows": {"per_device_train_batch_size": 8},
     "TRL, padded, 16 rows": {"per_device_train_batch_size": 16},
@@ -57,8 +53,8 @@ tokenizer = AutoTokenizer.from_pretrained(folder)
 rows = [json.loads(line) for line in open(folder + "/rows.jsonl")]
 data = Dataset.from_list([{"prompt": r["prompt"], "completion": r["text"][len(r["prompt"]):]} for r in rows])
 own.setdefault("max_length", 2048)
-own.setdefault("gradient_accumulation_steps", max(1, own.pop("batch") // own["per_device_train_batch_size"]) if not own.get("packing") else 1)
-own.pop("batch", None)
+batch = own.pop("batch") // own["per_device_train_batch_size"]
+own.setdefault("gradient_accumulation_steps", 1 if own.get("packing") else batch)
 config = SFTConfig(output_dir=folder + "/out", num_train_epochs=1, learning_rate=1e-9, save_strategy="no", report_to=[], disable_tqdm=True,
                    use_cpu=True, bf16=False, fp16=False, gradient_checkpointing=False, logging_steps=1000, **own)
 trainer = SFTTrainer(model=model, args=config, train_dataset=data, processing_class=tokenizer)
@@ -121,7 +117,7 @@ def ready(folder: Path) -> Path:
     if not (folder / "ready").exists():
         print(f"installing TRL into {folder} ...", file=sys.stderr)
         venv.create(folder, with_pip=True)
-        for packages in ([f"torch=={torch.__version__.partition('+')[0]}"], list(PACKAGES)):
+        for packages in ([f"torch=={torch.__version__.partition('+')[0]}"], PACKAGES):
             subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
         (folder / "ready").touch()
     return python
