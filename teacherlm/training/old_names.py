@@ -4,6 +4,7 @@ Light: read while settings are validated.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -177,6 +178,20 @@ def translated(values: Mapping[str, Any]) -> dict[str, Any]:
 def _say_once(text: str) -> None:
     """Settings are read several times on their way to a job."""
     say(text)
+
+
+def with_numbers(arguments: Any) -> Any:
+    """Numbers that came as words of a command line."""
+    return {key: _number(value) for key, value in arguments.items()} if isinstance(arguments, Mapping) else arguments
+
+
+def _number(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(value)
+    return value
 
 
 def number_as_rate(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from teacherlm.catalog import ChosenSettings, chosen
 from teacherlm.stage import Alias, Runtime, Settings
-from teacherlm.training.old_names import number_as_rate, parse_devices, parse_precision, parse_strategy, translated
+from teacherlm.training.old_names import number_as_rate, parse_devices, parse_precision, parse_strategy, translated, with_numbers
 
 
 class ObjectiveSettings(ChosenSettings):
@@ -131,7 +131,9 @@ class Recipe(Settings):
     """Name of the run in wandb; by default the output folder's."""
     wandb_project: Annotated[Runtime[str], Alias("--wandb_project")] = "teacherlm"
     """Project in wandb, unless WANDB_PROJECT is set."""
-    training_args: Annotated[dict[str, Any], Alias("--weight_decay", "weight_decay"), Alias("--optim", "optim")] = {}
+    training_args: Annotated[
+        dict[str, Any], BeforeValidator(with_numbers), Alias("--weight_decay", "weight_decay"), Alias("--optim", "optim")
+    ] = {}
     """Passed to transformers' TrainingArguments: weight_decay, max_grad_norm, optim, ... Names that it once had are translated."""
 
     @model_validator(mode="before")

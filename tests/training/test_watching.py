@@ -1,0 +1,226 @@
+"""What is looked at while a student trains: on the model in memory, without the training noticing."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasets import Dataset, DatasetDict
+
+from teacherlm.errors import UserError
+from teacherlm.parsing import parse_config
+from teacherlm.stages.evaluate import EvaluateConfig, evaluate
+from teacherlm.stages.finetune import FinetuneConfig, finetune
+from teacherlm.store.checkpoints import find_checkpoints
+from teacherlm.training.watched import is_due, parse_often
+
+TINY = {"hidden_size": 16, "layers": 1, "heads": 2, "context": 64}
+
+
+def row(i: int) -> dict[str, Any]:
+    prompt = f"Q: {i} plus 1? A:"
+    return {
+        "id": f"q{i}",
+        "prompt": prompt,
+        "text": f"{prompt} The answer is {i + 1}.",
+        "choices": [],
+        "answer": str(i + 1),
+        "answer_rule": "number",
+        "template": "teacherlm",
+    }
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    rows = [row(i) for i in range(32)]
+    DatasetDict({"train": Dataset.from_list(rows[:24]), "validation": Dataset.from_list(rows[24:])}).save_to_disk(tmp_path / "data")
+    return tmp_path / "data"
+
+
+def train(data: Path, name: str = "student", **given: Any) -> Path:
+    usual = {"train_on": "text", "epochs": 3, "batch_size": 8, "learning_rate": 3e-3, "seed": 1}
+    student = {} if "model" in given else {"scratch": TINY}
+    finetune(parse_config(FinetuneConfig, {"input": data, "output": data.parent / name, **usual, **student, **given}))
+    return data.parent / name
+
+
+def metrics(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def asked(data: Path, **given: Any) -> dict[str, Any]:
+    return {"tasks": {"questions": 1}, "data": data, "split": "validation", "max_new_tokens": 6, **given}
+
+
+def weights(run: Path) -> bytes:
+    return (find_checkpoints(run)[-1].path / "model.safetensors").read_bytes()
+
+
+def test_looking_changes_no_weight_and_no_loss(data: Path) -> None:
+    # Dropout would show a random number that is drawn while looking.
+    scratch = {**TINY, "architecture": "gpt2"}
+    plain = train(data, "plain", scratch=scratch, held_out=0.2)
+    samples = {"every": "1 steps", "n": 2, "max_new_tokens": 4, "limit": 2}
+    looked = train(data, "looked", scratch=scratch, held_out=0.2, eval=asked(data, every="2 steps"), samples=samples)
+    assert weights(plain) == weights(looked)
+    losses = {row["step"]: row["grad_norm"] for row in metrics(looked)}
+    assert all(losses[row["step"]] == row["grad_norm"] for row in metrics(plain))
+
+
+def test_tasks_are_measured_in_time_and_at_every_checkpoint(data: Path) -> None:
+    run = train(data, eval=asked(data, every="2 steps"), logging_steps=100)
+    rows = metrics(run)
+    assert [row["step"] for row in rows] == [2, 3, 4, 6, 8, 9]
+    assert all({"loss", "eval/questions/acc", "eval/questions/parsed", "tokens_per_second", "memory"} <= set(row) for row in rows)
+    facts = {c.step: c.facts["eval/questions/acc"] for c in find_checkpoints(run)}
+    assert facts == {row["step"]: row["eval/questions/acc"] for row in rows if row["step"] % 3 == 0}
+
+
+def test_what_is_measured_in_memory_is_what_evaluate_measures(data: Path) -> None:
+    run = train(data, eval=asked(data), epochs=30, learning_rate=1e-2, save_strategy="no")
+    facts = find_checkpoints(run)[-1].facts
+    settings = {"tasks": ["questions"], "shots": 1, "data": data, "split": "validation", "max_new_tokens": 6}
+    outcome = evaluate(parse_config(EvaluateConfig, {"input": str(run), "output": data.parent / "scores", **settings}))
+    assert facts["eval/questions/acc"] == outcome.metrics["checkpoint-90.questions.acc"]
+    assert facts["eval/questions/parsed"] == outcome.metrics["checkpoint-90.questions.parsed"] > 0
+
+
+def test_samples_have_the_original_names_and_keys(data: Path) -> None:
+    run = train(data, samples={"every": "4 steps", "n": 3, "max_new_tokens": 5})
+    assert sorted(p.name for p in (run / "samples").iterdir()) == [f"temperature=0.80_n=3_step={step}.json" for step in (0, 4, 8)]
+    found = json.loads((run / "samples" / "temperature=0.80_n=3_step=8.json").read_text())
+    assert [one["prompt"] for one in found] == [row(i)["prompt"] for i in range(24, 32)]
+    assert [one["orig_d"] for one in found] == [row(i) for i in range(24, 32)]
+    assert found[0]["demonstration"] == " The answer is 25."
+    assert all(len(one["generations"]) == 3 for one in found)
+    assert all(set(text) == {"lm_postprocess", "scores", "full_generated"} for one in found for text in one["generations"])
+    assert len({text["full_generated"] for text in found[0]["generations"]}) > 1
+
+
+def test_at_temperature_0_texts_are_the_likeliest_ones_and_the_same_in_another_run(data: Path) -> None:
+    runs = [train(data, name, samples={"temperature": 0, "n": 2, "max_new_tokens": 5}, held_out=0.2, epochs=1) for name in "ab"]
+    one, two = (json.loads((run / "samples" / "temperature=0.00_n=2_step=3.json").read_text()) for run in runs)
+    assert one == two and len(one) == 5
+    assert all(len({text["full_generated"] for text in row["generations"]}) == 1 for row in one)
+
+
+def test_rows_with_the_same_prompt_have_samples_of_their_own(data: Path, tmp_path: Path) -> None:
+    twice = [row(3), row(3)]
+    both = {"train": Dataset.from_list([row(i) for i in range(16)]), "validation": Dataset.from_list(twice)}
+    DatasetDict(both).save_to_disk(tmp_path / "twice")
+    run = train(tmp_path / "twice", samples={"n": 8, "max_new_tokens": 5}, epochs=1)
+    found = json.loads((run / "samples" / "temperature=0.80_n=8_step=2.json").read_text())
+    one, two = ([text["full_generated"] for text in one["generations"]] for one in found)
+    assert one != two
+
+
+def test_a_regression_is_sampled_with_the_logits_of_its_words(data: Path, tmp_path: Path) -> None:
+    rows = [{"prompt": f"the text is {'long ' * i}", "target": i / 8} for i in range(9)]
+    path = tmp_path / "scores.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = {"objective": "regression", "train_on": "target", "held_out": 0.3, "samples": {"n": 1, "max_new_tokens": 2}, "epochs": 1}
+    run = train(path, **settings)
+    found = json.loads((run / "samples" / "temperature=0.80_n=1_step=1.json").read_text())
+    assert all(len(one["generations"][0]["scores"]) == 2 for one in found)
+
+
+def test_the_best_checkpoint_is_marked(data: Path) -> None:
+    run = train(data, held_out=0.2, best="held_out_loss")
+    losses = {c.path.name: c.facts["held_out_loss"] for c in find_checkpoints(run)}
+    name = min(losses, key=lambda one: losses[one])
+    assert json.loads((run / "best.json").read_text()) == {"checkpoint": name, "metric": "held_out_loss", "value": losses[name]}
+
+
+def test_a_training_in_which_nothing_gets_better_ends_and_is_finished(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = {"eval": asked(data, every="1 steps"), "best": "questions/acc", "patience": 2, "epochs": 30, "learning_rate": 1e-9}
+    run = train(data, **given)
+    last = find_checkpoints(run)[-1]
+    assert last.step == 3 and last.facts["stopped_early"] and last.facts["of_steps"] == 3
+    assert "no better eval/questions/acc than 0 for 2 measurements" in capsys.readouterr().err
+    before = (run / "metrics.jsonl").read_bytes()
+    train(data, **given)
+    assert (run / "metrics.jsonl").read_bytes() == before
+
+
+def test_without_training_the_model_is_measured_as_it_is(data: Path) -> None:
+    run = train(data, held_out=0.2)
+    files = {path: path.read_bytes() for path in sorted(find_checkpoints(run)[-1].path.iterdir())}
+    only = train(data, "only", model=str(run), held_out=0.2, no_train=True, eval=asked(data), samples={"n": 1, "max_new_tokens": 3})
+    [told] = metrics(only)
+    assert told["held_out_loss"] == pytest.approx(find_checkpoints(run)[-1].facts["held_out_loss"], abs=1e-6)
+    assert told["step"] == 0 and "eval/questions/acc" in told
+    assert sorted(p.name for p in only.iterdir()) == ["metrics.jsonl", "samples"]
+    assert {path: path.read_bytes() for path in sorted(find_checkpoints(run)[-1].path.iterdir())} == files
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"patience": 2}, "patience: of which measurement"),
+        ({"best": "held_out_loss"}, "best: held_out_loss is not measured"),
+        ({"best": "questions/accuracy", "eval": {"tasks": {"questions": 0}}}, "Did you mean 'questions/acc'"),
+        ({"no_train": True}, "there is nothing to measure"),
+        ({"samples": {"rows": "held_out"}}, "set held_out, such as 0.1"),
+        ({"eval": {"tasks": {"quetsions": 0}}}, "No task named 'quetsions'"),
+        ({"eval": {"tasks": ["questions"], "shots": [1, 2]}}, "1 tasks, but 2 numbers of shots"),
+        ({"eval": {"tasks": {"questions": 0}, "every": "often"}}, "expected a number of steps or epochs"),
+        ({"eval": {"tasks": {"questions": 0}}, "ds_config": "zero3"}, "under ZeRO-3 no process holds the whole student"),
+    ],
+)
+def test_what_cannot_be_looked_at_is_refused_before_training(data: Path, given: dict[str, Any], message: str) -> None:
+    if "tasks" in given.get("eval", {}):
+        given = {**given, "eval": {"data": data, "split": "validation", **given["eval"]}}
+    with pytest.raises(UserError) as refused:
+        train(data, **given)
+    assert message in str(refused.value)
+    assert not list((data.parent / "student").glob("checkpoint-*"))
+
+
+def test_an_input_without_another_split_has_nothing_to_sample_for(data: Path, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row(i)) + "\n" for i in range(8)))
+    with pytest.raises(UserError, match="has no split validation"):
+        train(path, samples={})
+
+
+def test_tasks_as_the_originals_named_them() -> None:
+    given = {"tasks": "[arc,mmlu]", "shots": "[25,5]", "strategy": "steps", "every": "40"}
+    settings = parse_config(FinetuneConfig, {"input": "x", "output": "y", "scratch": TINY, "eval": given}).eval
+    assert settings is not None
+    assert settings.tasks == {"ai2_arc": 25, "mmlu": 5} and settings.every == "40 steps"
+
+
+@pytest.mark.parametrize(
+    ("word", "means"), [("500 steps", "500 steps"), (500, "500 steps"), ("epoch", "1 epochs"), ("2 epochs", "2 epochs")]
+)
+def test_how_often(word: Any, means: str) -> None:
+    assert parse_often(word) == means
+
+
+def test_an_epoch_is_due_at_its_end_alone() -> None:
+    assert [is_due("1 epochs", step, step / 3) for step in range(1, 7)] == [False, False, True, False, False, True]
+    assert [is_due("2 epochs", step, step / 3) for step in range(1, 7)] == [False] * 5 + [True]
+
+
+def test_rows_whose_loss_is_no_number_are_named_and_the_last_good_checkpoint_stays(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from teacherlm.training.sft import Sft
+
+    sums, calls = Sft.sums, []
+
+    def sums_that_break(self: Sft, model: Any, batch: Any) -> Any:
+        calls.append(1)
+        found = sums(self, model, batch)
+        return {"sft": found["sft"] * float("nan")} if len(calls) == 5 else found
+
+    monkeypatch.setattr(Sft, "sums", sums_that_break)
+    with pytest.raises(UserError) as stopped:
+        train(data)
+    message = str(stopped.value)
+    assert "\n" not in message
+    assert "at step 5" in message and "checkpoint-3 is the last good checkpoint" in message
+    assert message.count(": row ") == 8
+    run = data.parent / "student"
+    assert [c.step for c in find_checkpoints(run)] == [3]
+    monkeypatch.undo()
+    train(data)
+    assert weights(run) == weights(train(data, "unbroken"))
