@@ -32,7 +32,7 @@ BUFFER = 1 << 20
 
 
 class PrepareConfig(StageConfig):
-    dataset: Annotated[DatasetChoice, Positional()]
+    dataset: Annotated[DatasetChoice, Positional(), Alias("--data_name", "data_name"), Alias("--data", "data_name")]
     """A file in teacherlm/datasets/ and its settings, e.g. creak, or {name: jsonl, columns: {question: q}}."""
     source: Annotated[str | None, Source("data")] = None
     """File or folder of the published data, a save_to_disk folder, or a hub name; by default the dataset's own hub name."""
@@ -64,7 +64,7 @@ class PrepareConfig(StageConfig):
     """How much of it becomes train, with split_by random or template."""
     few_shot: int | None = Field(default=None, ge=1)
     """Keep only so many rows of train, drawn by the seed."""
-    seed: int = 0
+    seed: Annotated[int, Alias("--random_seed")] = 0
     """Decides what is drawn: generated questions, held-out rows, splits."""
 
     @model_validator(mode="before")
