@@ -56,7 +56,7 @@ def rows() -> list[Row]:
         if not line.startswith("| ") or line.startswith("|---"):
             continue
         theirs, ours = (cell.strip() for cell in line.strip("|").split(" | "))
-        if theirs.startswith("the" + "ir") and ours.startswith("ours"):
+        if theirs.startswith("their") and ours.startswith("ours"):
             stage = next(iter(CODE.findall(ours)), "")
         else:
             found.append(Row(theirs, ours, stage))
