@@ -19,7 +19,7 @@ LAYERS = (
     ("store", "prompts", "answers", "choices"),
     ("dataset", "shots", "mixing"),
     ("templates", "asking", "verify", "overlap", "splitting", "layout", "rows", "exports", "datasets", "engines"),
-    ("inquiry", "ways", "gates", "attempts", "budget"),
+    ("inquiry", "ways", "gates", "attempts", "budget", "hosted"),
     ("questioning", "screening"),
     ("interview",),
     ("evaluation", "training", "reporting"),

@@ -51,12 +51,7 @@ class OpenaiSettings(ChosenSettings):
     @field_validator("base_url")
     @classmethod
     def _is_plain(cls, value: str) -> str:
-        url = urlsplit(value)
-        if url.scheme not in ("http", "https") or not url.hostname:
-            raise UserError(f"expected something like http://127.0.0.1:8000/v1, found '{value}'.")
-        if url.username or url.password or url.query or url.fragment:
-            raise UserError("a URL is written into manifests: no user, password or ?query in it; name the key's variable in api_key_env.")
-        return value.rstrip("/")
+        return plain_url(value)
 
     @field_validator("extra")
     @classmethod
@@ -82,6 +77,16 @@ class OpenaiSettings(ChosenSettings):
             return ipaddress.ip_address(host).is_loopback
         except ValueError:
             return host == "localhost" or host.endswith(".localhost")
+
+
+def plain_url(value: str) -> str:
+    """Raises: UserError for what is no URL of a server, or holds what a manifest must not."""
+    url = urlsplit(value)
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise UserError(f"expected something like http://127.0.0.1:8000/v1, found '{value}'.")
+    if url.username or url.password or url.query or url.fragment:
+        raise UserError("a URL is written into manifests: no user, password or ?query in it; name the key's variable in api_key_env.")
+    return value.rstrip("/")
 
 
 def identity_of(settings: OpenaiSettings, seed: int) -> str:

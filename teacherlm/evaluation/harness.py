@@ -24,7 +24,7 @@ from teacherlm.evaluation.loading import LoadedTask
 from teacherlm.evaluation.scoring import Answer
 from teacherlm.evaluation.students import LoadOptions, Student
 from teacherlm.log import progress
-from teacherlm.records import Completion, Load, Request, Sampling
+from teacherlm.records import Completion, Engine, Load, Request, Sampling
 
 DEFAULT_NEW_TOKENS = 256
 """Where a task names no limit; lm-eval's own default."""
@@ -66,14 +66,18 @@ class EngineLM(HFLM):  # type: ignore[misc]
 
     def completions(self, requests: Sequence[Any]) -> list[Completion]:
         """What was written for each of lm-eval's requests, in their order."""
-        asked = _requests([request.args for request in requests])
-        keys = [request.key(self.engine.identity) for request in asked]
-        told = {}
-        with progress(requests[0].task_name, len(asked), "answers") as bar:
-            for one in self.engine.complete(zip(keys, asked, strict=True)):
-                told[one.key] = one
-                bar.advance()
-        return [told[key] for key in keys]
+        return _completions(self.engine, requests)
+
+
+def _completions(engine: Engine, requests: Sequence[Any]) -> list[Completion]:
+    asked = _requests([request.args for request in requests])
+    keys = [request.key(engine.identity) for request in asked]
+    told = {}
+    with progress(requests[0].task_name, len(asked), "answers") as bar:
+        for one in engine.complete(zip(keys, asked, strict=True)):
+            told[one.key] = one
+            bar.advance()
+    return [told[key] for key in keys]
 
 
 def _requests(arguments: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Request]:
@@ -97,7 +101,7 @@ def _limits(settings: Mapping[str, Any]) -> tuple[int, Sampling]:
     return int(kwargs["max_gen_toks"]), sampling
 
 
-def ask(student: EngineLM, loaded: LoadedTask) -> list[list[Answer]]:
+def ask(student: "EngineLM | HostedLM", loaded: LoadedTask) -> list[list[Answer]]:
     """What the student answers to every request of a task: one list per request, one answer per repeat."""
     answers: list[list[Answer]] = [[] for _ in loaded.task.instances]
     by_type: dict[str, list[int]] = defaultdict(list)
@@ -109,9 +113,10 @@ def ask(student: EngineLM, loaded: LoadedTask) -> list[list[Answer]]:
     return answers
 
 
-def _ask(student: EngineLM, kind: str, loaded: LoadedTask, positions: Sequence[int]) -> list[Answer]:
+def _ask(student: "EngineLM | HostedLM", kind: str, loaded: LoadedTask, positions: Sequence[int]) -> list[Answer]:
     requests = [loaded.task.instances[position] for position in positions]
     if kind != "generate_until":
+        assert isinstance(student, EngineLM), "evaluate refuses such tasks behind an API"
         begun = [""] * len(requests)
         if kind == "loglikelihood" and student.engine.seq2seq:
             begun = [beginning(loaded, request.doc, request.args[0]) for request in requests]
@@ -132,11 +137,26 @@ def _written(one: Completion, where: str) -> Completion:
     return one
 
 
-def build_student(student: Student, options: LoadOptions) -> EngineLM:
-    """A student in memory.
+class HostedLM:
+    """A student behind an API, as far as a task that generates needs one."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def completions(self, requests: Sequence[Any]) -> list[Completion]:
+        """What was written for each of lm-eval's requests, in their order."""
+        return _completions(self.engine, requests)
+
+
+def build_student(student: Student, options: LoadOptions) -> "EngineLM | HostedLM":
+    """A student in memory, or at the other end of the line.
 
     Raises: UserError when its weights or tokenizer are missing or cannot be loaded.
     """
+    if student.api:
+        from teacherlm.engines.openai import build
+
+        return HostedLM(build(student.api, options.seed))
     if Path(student.path).exists():
         check_model_folder(Path(student.path))
     model, tokenizer = load_model(student.path, options.revision, options.dtype, options.device, options.trust_remote_code)

@@ -70,6 +70,15 @@ class LoadedTask:
         return ()
 
 
+def require_generation(loaded: LoadedTask, student: str) -> None:
+    """Raises: UserError for a task that weighs answers: no API promises log-probabilities of a text that it did not write."""
+    if any(instance.request_type != "generate_until" for instance in loaded.task.instances):
+        raise UserError(
+            f"task '{loaded.name}' weighs answers by their log-probabilities, which {student} does not give behind its API; "
+            "measure it by what it writes, with `questions` or another task that generates."
+        )
+
+
 def load_tasks(patterns: Sequence[str], folders: Sequence[Path], options: TaskOptions) -> list[LoadedTask]:
     """The tasks in the order named; a group or tag stands for its tasks, and `*` for every task whose name matches.
 

@@ -5,10 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from teacherlm.engines.openai import OpenaiSettings, identity_of
 from teacherlm.errors import UserError
 from teacherlm.evaluation.measured import checkpoint_content, model_content
+from teacherlm.hosted.settings import ApiSettings
+from teacherlm.hosted.student import settings_of
 from teacherlm.prompts import covers, short_name
-from teacherlm.store.checkpoints import COMPLETE, Checkpoint, find_checkpoints, is_model_folder, read_checkpoint
+from teacherlm.store.checkpoints import BEST, COMPLETE, Checkpoint, find_checkpoints, is_model_folder, read_checkpoint
 from teacherlm.store.files import read_json
 from teacherlm.store.manifest import require_finished
 
@@ -28,6 +31,8 @@ class Student:
     epoch: float | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What training recorded: template, train_on, seed, ..."""
+    api: OpenaiSettings | None = None
+    """How it is asked, where it lives behind an API."""
 
     @property
     def template(self) -> str | None:
@@ -71,12 +76,20 @@ class LoadOptions:
     trust_remote_code: bool = False
 
 
-def find_students(model: str, revision: str, which: Literal["all", "last"]) -> list[Student]:
-    """The students behind a setting, by step: an output of `finetune`, one checkpoint, a model folder, or a hub id.
+def find_students(model: str, revision: str, which: Literal["all", "last", "best"], api: ApiSettings | None = None) -> list[Student]:
+    """The students behind a setting, by step: an output of `finetune`, one checkpoint, a model folder, a hub id, or `openai:MODEL`.
 
+    `api`: how to ask one that lives behind an API, where model.json does not say.
     Raises: UserError for a folder without a model, a torn checkpoint, and a run that is not finished.
     """
     path = Path(model)
+    if hosted := settings_of(model, api):
+        if path.exists():
+            require_finished(path)
+        settings, facts = hosted
+        return [Student(settings.model, model, identity_of(settings, 0), facts=facts, api=settings)]
+    if api is not None:
+        raise UserError(f"api: is for a student behind an API (openai:MODEL, or an output with model.json), and {model} is none.")
     if not path.exists():
         return [Student(model, model, model_content(model, revision))]
     if (path / COMPLETE).is_file():
@@ -87,7 +100,16 @@ def find_students(model: str, revision: str, which: Literal["all", "last"]) -> l
     found = find_checkpoints(path) if path.is_dir() else []
     if not found:
         raise UserError(f"{path}: holds no model (no config.json) and no complete checkpoint-<step> folder.")
+    if which == "best":
+        found = [checkpoint for checkpoint in found if checkpoint.path.name == best_of(path)]
     return [_student(checkpoint) for checkpoint in (found[-1:] if which == "last" else found)]
+
+
+def best_of(run: Path) -> str:
+    """The name of the checkpoint that the training marked. Raises: UserError where it marked none."""
+    if not (run / BEST).is_file():
+        raise UserError(f"{run}: has no {BEST}; set `best` in finetune (such as held_out_loss), or measure the checkpoints `last`.")
+    return str(read_json(run / BEST)["checkpoint"])
 
 
 def _one_checkpoint(path: Path) -> Student:

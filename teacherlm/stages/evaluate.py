@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,13 +13,14 @@ from pydantic import BeforeValidator, Field, model_validator
 from teacherlm.errors import UserError
 from teacherlm.evaluation.measured import FOLDER, Measured, Result, measured
 from teacherlm.evaluation.students import LoadOptions, Student, find_students, refuse_mismatch
+from teacherlm.hosted.settings import ApiSettings
 from teacherlm.log import say
 from teacherlm.stage import Alias, Input, Model, Outcome, Runtime, Source, Stage, StageConfig
 from teacherlm.store.files import write_jsonl
 from teacherlm.store.manifest import read_manifest
 
 if TYPE_CHECKING:
-    from teacherlm.evaluation.harness import EngineLM
+    from teacherlm.evaluation.harness import EngineLM, HostedLM
     from teacherlm.evaluation.loading import LoadedTask
     from teacherlm.prompts import Chat
 
@@ -48,15 +50,18 @@ class EvaluateConfig(StageConfig):
     output: Annotated[Runtime[Path], Alias("--output_path")]
     """Folder to write: results.jsonl, and measured/ with the answer to every question. Of a plain call evaluated/<model>-<tasks>."""
     input: Annotated[Model, Alias("--model_args")]
-    """What to measure: the output of `finetune` (each of its checkpoints), a model folder, or a hub id."""
+    """What to measure: the output of `finetune` (each of its checkpoints), a model folder, a hub id, or `openai:MODEL` of a server."""
+    api: ApiSettings | None = None
+    """How a student behind an API is asked, as settings of the engine openai: {base_url: ..., endpoint: chat}. Of an output of finetune
+    it is known. Such a student is measured by what it writes."""
     tasks: Annotated[list[str], BeforeValidator(parse_names), Field(min_length=1)]
     """lm-eval tasks or groups by name, ours, yours or its own; `mmlu_*` matches names."""
     data: Annotated[dict[str, Path] | Path | None, Source("data")] = None
     """Local data for tasks that can read it: one path, or {task: path}."""
     split: str | None = None
     """The split of `data` that the tasks `questions` and `questions_letters` measure."""
-    checkpoints: Literal["all", "last"] = "all"
-    """Which checkpoints of a run are measured."""
+    checkpoints: Literal["all", "last", "best"] = "all"
+    """Which checkpoints of a run are measured; best: the one that the run's best.json names (`best` of finetune)."""
     shots: Annotated[int | None, Alias("--num_fewshot"), Field(ge=0)] = None
     """Solved examples before each question; by default as the task says, else none."""
     limit: Annotated[int | None, Field(ge=1)] = None
@@ -102,7 +107,7 @@ class EvaluateConfig(StageConfig):
 def evaluate(config: EvaluateConfig) -> Outcome:
     from teacherlm.evaluation.loading import TaskOptions, load_tasks
 
-    students = find_students(config.input, config.revision, config.checkpoints)
+    students = find_students(config.input, config.revision, config.checkpoints, config.api)
     options = TaskOptions(config.data, config.split, config.shots, config.limit, config.max_new_tokens, config.seed, students[0].taught)
     tasks = load_tasks(config.tasks, config.include_path, options)
     for student in students:
@@ -147,9 +152,12 @@ class Cell:
 
 
 def _cell(config: EvaluateConfig, student: Student, task: "LoadedTask") -> Cell:
+    from teacherlm.evaluation.loading import require_generation
     from teacherlm.evaluation.turns import chat_of
 
-    chat = chat_of(student, task)
+    if student.api:
+        require_generation(task, student.name)
+    chat = None if student.api else chat_of(student, task)  # there the server puts the turns
     settings: dict[str, Any] = {"dtype": config.dtype, "seed": config.seed, "version": VERSION, **({"chat": asdict(chat)} if chat else {})}
     if student.is_encoder_decoder:
         settings["letters_begin_in"] = "decoder"
@@ -172,15 +180,12 @@ def measure_all(cells: list[Cell], config: EvaluateConfig) -> None:
         measure(student, cell)
 
 
-def measure(student: "EngineLM", cell: Cell) -> None:
+def measure(student: "EngineLM | HostedLM", cell: Cell) -> None:
     from teacherlm.evaluation.harness import ask
     from teacherlm.evaluation.scoring import predicted_examples, score
-    from teacherlm.evaluation.shots import whole_shots
-    from teacherlm.evaluation.turns import put_in_turns
 
     started = time.monotonic()
-    prefix = cell.student.prefix
-    with whole_shots(cell.task, student, prefix), put_in_turns(cell.task, cell.chat, student, cell.student.path, prefix):
+    with _as_taught(cell, student):
         predictions, metrics = score(cell.task, ask(student, cell.task))
     seconds = time.monotonic() - started
     begun = next((row["begun"] for row in predictions if row.get("begun")), "")
@@ -189,6 +194,21 @@ def measure(student: "EngineLM", cell: Cell) -> None:
     first = metrics[0]
     spread = f" ± {first.stderr:.3f}" if first.stderr is not None else ""
     say(f"{cell.student.name} {cell.task.name}: {first.name} {first.value:.3f}{spread} on {first.n} questions, {seconds:.1f} s")
+
+
+@contextmanager
+def _as_taught(cell: Cell, student: "EngineLM | HostedLM") -> Iterator[None]:
+    """Behind an API the server puts the turns, and nobody here knows how long its context is."""
+    from teacherlm.evaluation.harness import EngineLM
+    from teacherlm.evaluation.shots import whole_shots
+    from teacherlm.evaluation.turns import put_in_turns
+
+    if not isinstance(student, EngineLM):
+        yield
+        return
+    prefix = cell.student.prefix
+    with whole_shots(cell.task, student, prefix), put_in_turns(cell.task, cell.chat, student, cell.student.path, prefix):
+        yield
 
 
 def result_rows(cell: Cell, output: Path) -> Iterator[dict[str, Any]]:

@@ -27,6 +27,10 @@ WEIGHTS = (".safetensors", ".bin")
 """Endings of a model's weights."""
 
 
+BEHIND_API = ("openai:", "ft:")
+"""How a model begins that is known by name to a server: `openai:MODEL`, and what OpenAI calls its finetuned models."""
+
+
 class Content(Protocol):
     """Names the content behind a path or hub id."""
 
@@ -118,6 +122,8 @@ def content_on_disk(source: str, kind: Literal["data", "model"]) -> str:
     Raises: UserError for an output that is not finished, and for what is neither on disk nor a possible hub id.
     """
     path = Path(source)
+    if source.startswith(BEHIND_API):
+        return source
     if not path.exists():
         if is_hub_id(source):
             return f"hub:{source}"

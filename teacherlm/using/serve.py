@@ -44,7 +44,7 @@ def serve(wanted: Wanted) -> None:
     """Ends with Stopped at a signal, when the server is gone. Raises: UserError for all that keeps it from starting."""
     kind = kind_of(wanted.engine)
     student = find_student(wanted.model)
-    if student.path.startswith("openai:"):
+    if student.api:
         raise UserError(f"{student.name}: lives behind an API already; there is nothing to serve.")
     with TemporaryDirectory(prefix="teacherlm-serve-") as folder, signals_noted() as signals:
         port = free_port(wanted.host, wanted.port)

@@ -83,10 +83,12 @@ def build_engine(student: Student, name: str, given: dict[str, Any], chat: Chat 
     from teacherlm.catalog import find
     from teacherlm.parsing import parse_config
 
+    if student.api:
+        values = {**student.api.model_dump(exclude_unset=True), **given, "name": "openai"}
+        return find("engines", "openai").build(parse_config(find("engines", "openai").settings, values), seed)
     plugin = find("engines", name)
     values = {"model": student.path, **given, "name": name}
     if chat and name != "transformers":  # there the turns are put here, with what was said before
-        values |= {"endpoint": "chat"} if name == "openai" else {"chat": True}
-        values |= {"system": chat.system} if chat.system else {}
+        values |= {"chat": True, **({"system": chat.system} if chat.system else {})}
     engine = plugin.build(parse_config(plugin.settings, values), seed)
     return getattr(engine, "loaded", engine)

@@ -7,11 +7,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import IO
 
 import httpx
 import pytest
 from chat_models import write_chat_model
+from serving import started
 
 from teacherlm.engines.bodies.openai import OpenaiEngine
 from teacherlm.engines.openai import OpenaiSettings
@@ -25,17 +25,6 @@ from teacherlm.using.student import build_engine, find_student, wording_of
 from teacherlm.using.writing import Writer
 
 QUESTION = "Once upon a time there was a little girl."
-
-
-def started(log: IO[str], *words: str | Path) -> "tuple[subprocess.Popen[str], str]":
-    """(process, its base_url)"""
-    command = [sys.executable, "-m", "teacherlm.cli", "serve", "--port", "0", "--device", "cpu", *map(str, words)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    assert " serves '" in line, Path(log.name).read_text()
-    assert process.stdout.readline().startswith("curl http://127.0.0.1:")
-    return process, line.split(" ")[0]
 
 
 def children(process: int) -> list[int]:
