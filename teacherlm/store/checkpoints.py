@@ -17,6 +17,8 @@ from teacherlm.store.adapters import is_adapter_folder
 from teacherlm.store.files import read_json, write_json
 
 COMPLETE = "complete.json"
+BEST = "best.json"
+"""In a run: {checkpoint, metric, value} of the one that is best by a measurement."""
 SMALL_BYTES = 1 << 20
 """Up to this size a file is listed with its hash too; larger ones would take as long to check as to load."""
 

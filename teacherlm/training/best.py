@@ -8,7 +8,7 @@ from transformers import TrainerCallback
 
 from teacherlm.errors import UserError
 from teacherlm.log import say
-from teacherlm.store.checkpoints import COMPLETE
+from teacherlm.store.checkpoints import BEST, COMPLETE
 from teacherlm.store.files import read_json, write_json
 from teacherlm.together import is_main
 from teacherlm.training.measuring import EVAL
@@ -16,18 +16,16 @@ from teacherlm.training.measuring import EVAL
 if TYPE_CHECKING:
     from teacherlm.training.trainer import StudentTrainer
 
-FILE = "best.json"
-
 
 def mark_best(run: Path, metric: str, higher: bool) -> None:
     """Write best.json {checkpoint, metric, value}: of the checkpoints there are, of equal ones the first."""
     seals = {folder: _seal(folder) for folder in run.glob("checkpoint-*")}
     found = [(seal["facts"][metric], seal["step"], folder.name) for folder, seal in seals.items() if metric in seal.get("facts", {})]
     if not found:
-        (run / FILE).unlink(missing_ok=True)
+        (run / BEST).unlink(missing_ok=True)
         return
     value, _, name = min(found, key=lambda one: (-one[0] if higher else one[0], one[1]))
-    write_json(run / FILE, {"checkpoint": name, "metric": metric.removeprefix(EVAL), "value": value})
+    write_json(run / BEST, {"checkpoint": name, "metric": metric.removeprefix(EVAL), "value": value})
 
 
 def _seal(folder: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import torch
 from transformers import TrainerCallback
 
 from teacherlm.log import say
-from teacherlm.together import from_main
+from teacherlm.together import from_main, is_main
 from teacherlm.training.watched import is_due
 
 if TYPE_CHECKING:
@@ -55,6 +55,14 @@ def undisturbed(model: Any) -> Iterator[None]:
         np.random.set_state(numbers)
 
 
+def _tell_wandb(measured: Mapping[str, float], step: int) -> None:
+    """As `creak/acc`; transformers would call it `train/creak/acc`."""
+    import wandb
+
+    if wandb.run is not None:
+        wandb.log({**{name.removeprefix(EVAL): value for name, value in measured.items()}, "train/global_step": step})
+
+
 class Watcher(TrainerCallback):  # type: ignore[misc]
     """Asks the trainer to look when it is time; stands behind the plan of checkpoints, at each of which is measured too."""
 
@@ -92,6 +100,8 @@ class Watcher(TrainerCallback):  # type: ignore[misc]
                 found |= self._on_tasks(self.watch.tasks)
             if self.is_sampling:
                 self._sample(self.trainer.state.global_step)
+        if "wandb" in self.trainer.args.report_to and found and is_main():
+            _tell_wandb(found, self.trainer.state.global_step)
         return found
 
     def look_once(self, model: Any) -> dict[str, float]:

@@ -10,8 +10,8 @@ import torch
 
 from teacherlm.engines.bodies.transformers import TransformersEngine
 from teacherlm.errors import UserError
-from teacherlm.log import progress
-from teacherlm.records import Load, Request, Sampling
+from teacherlm.log import progress, say
+from teacherlm.records import TOO_LONG, Load, Request, Sampling
 from teacherlm.store.files import write_json
 from teacherlm.training.texts import Text
 from teacherlm.training.watched import SamplesSettings
@@ -78,6 +78,7 @@ def _write(model: Any, tokenizer: Any, rows: Sequence[Sampled], settings: Sample
     engine = TransformersEngine(model, copy.deepcopy(tokenizer), identity, Load())
     each = 1 if settings.temperature == 0 else settings.n  # the likeliest text is the same each time
     told: list[list[str]] = [[""] * each for _ in rows]
+    too_long: set[int] = set()
     with progress("samples", len(rows) * each, "texts") as bar:
         for rendered in (False, True):  # a chat has its special tokens in the text
             engine.texts.rendered = rendered
@@ -90,10 +91,14 @@ def _write(model: Any, tokenizer: Any, rows: Sequence[Sampled], settings: Sample
                     requests.append((request.key(identity), request))
             for one in engine.complete(requests):
                 i, k = asked[one.key]
-                if one.finish == "error":
+                if one.error.startswith(TOO_LONG):
+                    too_long.add(i)
+                elif one.finish == "error":
                     raise UserError(f"{rows[i].text.where}: {one.error}")
                 told[i][k] = one.text
                 bar.advance()
+    if too_long:
+        say(f"samples: nothing is written for {len(too_long)} rows whose prompts fill the student's context.")
     return [texts * (settings.n // each) for texts in told]
 
 

@@ -224,3 +224,54 @@ def test_rows_whose_loss_is_no_number_are_named_and_the_last_good_checkpoint_sta
     monkeypatch.undo()
     train(data)
     assert weights(run) == weights(train(data, "unbroken"))
+
+
+def test_a_prompt_that_fills_the_context_gets_no_sample_and_one_line_says_so(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = train(data, scratch={**TINY, "context": 12}, samples={"n": 1, "max_new_tokens": 4, "every": "3 steps"}, epochs=1)
+    assert "nothing is written for 8 rows whose prompts fill" not in capsys.readouterr().err
+    tight = train(data, "tight", scratch={**TINY, "context": 6}, samples={"n": 1, "every": "3 steps"}, epochs=1)
+    assert "nothing is written for 8 rows whose prompts fill the student's context" in capsys.readouterr().err
+    texts = [json.loads((one / "samples" / "temperature=0.80_n=1_step=3.json").read_text())[0]["generations"][0] for one in (run, tight)]
+    assert texts[0]["full_generated"] and not texts[1]["full_generated"]
+
+
+def test_wandb_is_told_the_plain_names(data: Path) -> None:
+    run = train(data, eval=asked(data), report_to="wandb", epochs=1)
+    [file] = run.glob("wandb/offline-run-*/*.wandb")
+    assert b"questions/acc" in file.read_bytes() and b"train/questions/acc" not in file.read_bytes()
+
+
+def test_evaluate_measures_the_best_checkpoint_alone_where_asked(data: Path) -> None:
+    run = train(data, held_out=0.2, best="held_out_loss")
+    settings = {"tasks": ["questions"], "data": data, "split": "validation", "limit": 2, "max_new_tokens": 2, "checkpoints": "best"}
+    outcome = evaluate(parse_config(EvaluateConfig, {"input": str(run), "output": data.parent / "scores", **settings}))
+    name = json.loads((run / "best.json").read_text())["checkpoint"]
+    assert set(outcome.metrics) == {f"{name}.questions.acc", f"{name}.questions.parsed"}
+    with pytest.raises(UserError, match=r"has no best.json; set `best` in finetune"):
+        unmarked = train(data, "unmarked", epochs=1)
+        evaluate(parse_config(EvaluateConfig, {"input": str(unmarked), "output": data.parent / "none", **settings}))
+
+
+def test_after_a_stop_patience_goes_on_counting(data: Path) -> None:
+    """What was measured before the stop stands in metrics.jsonl; a stop's own checkpoint is not measured."""
+    from teacherlm import interrupt
+    from teacherlm.errors import Stopped
+    from teacherlm.training import trainer
+
+    given = {"held_out": 0.2, "best": "held_out_loss", "patience": 3, "eval": {"every": "2 steps"}, "epochs": 20, "learning_rate": 1.0}
+    whole = train(data, "whole", **given)
+    counted = trainer.StudentTrainer.totals
+
+    def totals(self: Any, *words: Any) -> Any:
+        if self.state.global_step == 4 and not (data.parent / "cut" / "checkpoint-5").exists():
+            interrupt.ask_to_stop("SIGTERM")
+        return counted(self, *words)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Stopped, match="step 5"):
+        patch.setattr(trainer.StudentTrainer, "totals", totals)
+        train(data, "cut", **given)
+    cut = train(data, "cut", **given)
+    assert find_checkpoints(whole)[-1].facts["stopped_early"]
+    measured = [[(row["step"], row.get("held_out_loss")) for row in metrics(run)] for run in (whole, cut)]
+    assert measured[0] == measured[1]
+    assert weights(whole) == weights(cut)
