@@ -144,7 +144,7 @@ def test_a_teacher_of_another_vocabulary_is_refused(data, teacher, tmp_path):
     renamed = tmp_path / "renamed.jsonl"
     renamed.write_text(data.read_text().replace("answer", "wasner"))
     for objective in (KD, GKD):
-        with pytest.raises(UserError, match=r"token \d+ is 'answer' to the teacher and '\w+' to the student, so their logits cannot"):
+        with pytest.raises(UserError, match=r"token \d+ is '.answer' to the teacher and '.+' to the student, so their logits cannot"):
             go(renamed, tmp_path / "student", objective={**objective, "teacher": str(teacher)})
     assert not list(tmp_path.glob("student/checkpoint-*"))
 
