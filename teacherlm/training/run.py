@@ -113,6 +113,8 @@ def look(job: Job, build_model: Any) -> Mapping[str, float]:
         began = time.monotonic()
         trainer, watcher = _build_trainer(job, build_model, 0, None)
         measured = watcher.look_once(trainer.model)
+        values = ", ".join(f"{name} {value:.4g}" for name, value in measured.items())
+        say(f"{job.run.name}: nothing is trained; {values or 'samples are written'}.")
         row = {"step": 0, "epoch": 0.0, **measured, "seconds": round(time.monotonic() - began, 3)}
     if is_main():
         write_jsonl(job.run / "metrics.jsonl", [row])
