@@ -7,6 +7,7 @@ import pytest
 import torch
 import typer
 from safetensors.torch import load_file
+from trainings import write_rows
 from transformers import AutoModelForCausalLM
 from typer.testing import CliRunner
 
@@ -17,7 +18,6 @@ from teacherlm.stages.finetune import STAGE, FinetuneConfig, finetune
 from teacherlm.store.checkpoints import find_checkpoints
 from teacherlm.training import old_names
 from teacherlm.training.checkpointing import require_same_shapes
-from tests.trainings import write_rows
 
 TINY = {"hidden_size": 16, "layers": 1, "heads": 2, "context": 64}
 

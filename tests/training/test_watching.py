@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from datasets import Dataset, DatasetDict
+from trainings import finish
 
 from teacherlm.errors import UserError
 from teacherlm.parsing import parse_config
@@ -275,3 +276,18 @@ def test_after_a_stop_patience_goes_on_counting(data: Path) -> None:
     measured = [[(row["step"], row.get("held_out_loss")) for row in metrics(run)] for run in (whole, cut)]
     assert measured[0] == measured[1]
     assert weights(whole) == weights(cut)
+
+
+@pytest.mark.slow
+def test_two_processes_measure_and_sample_what_one_does(data: Path) -> None:
+    samples = {"every": "6 steps", "n": 2, "max_new_tokens": 3, "limit": 3, "rows": "held_out"}
+    given = {"eval": {**asked(data, every="5 steps"), "data": str(data)}, "samples": samples, "best": "held_out_loss", "epochs": 3}
+    one, two = data.parent / "one", data.parent / "two"
+    finish(data, one, **given)
+    said = finish(data, two, **given, processes=2)
+    assert said.count("step 5: questions/acc") == 1, "only the first process looks"
+    names = ("held_out_loss", "eval/questions/acc", "eval/questions/parsed")
+    told = [[row[name] for row in metrics(run) for name in names if name in row] for run in (one, two)]
+    assert told[0] and told[0] == pytest.approx(told[1], abs=2e-5)
+    assert [p.name for p in sorted((one / "samples").iterdir())] == [p.name for p in sorted((two / "samples").iterdir())]
+    assert json.loads((one / "best.json").read_text())["checkpoint"] == json.loads((two / "best.json").read_text())["checkpoint"]
