@@ -23,9 +23,32 @@ def lazy(room: str) -> type[TyperCommand]:
         """One line of help; parsing its arguments imports and builds the real command."""
 
         def make_context(self, info_name: Any, args: list[str], parent: Any = None, **extra: Any) -> Any:
-            return real_command(room, str(self.name)).make_context(info_name, args, parent, **extra)
+            command = real_command(room, str(self.name))
+            return command.make_context(info_name, switched(command, args), parent, **extra)
 
     return Lazy
+
+
+def switched(command: Any, words: list[str]) -> list[str]:
+    """`--gradient_checkpointing true` and `=false`, as the originals' switches were given, as `--gradient_checkpointing` and `--no-...`.
+
+    A hidden spelling has no opposite: switched off it is left out.
+    """
+    switches = {flag.replace("_", "-"): option for option in command.params if getattr(option, "is_flag", False) for flag in option.opts}
+    told: list[str] = []
+    waiting = list(words)
+    while waiting:
+        word = waiting.pop(0)
+        flag, equals, value = word.partition("=")
+        switch = switches.get(flag.replace("_", "-"))
+        given = value if equals else waiting[0] if waiting else ""
+        if switch is None or given.lower() not in ("true", "false"):
+            told.append(word)
+            continue
+        if not equals:
+            waiting.pop(0)
+        told += [flag] if given.lower() == "true" else switch.secondary_opts[:1]
+    return told
 
 
 def real_command(room: str, name: str) -> Any:

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PLUGINS = str(Path(__file__).parent / "plugins")
 
 
@@ -95,3 +97,21 @@ def test_list_names_what_can_be_chosen() -> None:
     refused = teacherlm("list", "stagse")
     assert refused.returncode == 2
     assert "Did you mean 'stages'" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["--gradient_checkpointing", "true", "--lr", "constant"], ["--gradient_checkpointing", "--lr", "constant"]),
+        (["--gradient_checkpointing=False", "model"], ["model"]),
+        (["--group-by-length", "false"], ["--no-group-by-length"]),
+        (["--trust-remote-code", "--gradient-checkpointing", "True"], ["--trust-remote-code", "--gradient-checkpointing"]),
+        (["--gradient-checkpointing", "--epochs", "2"], ["--gradient-checkpointing", "--epochs", "2"]),
+        (["--run_name", "true"], ["--run_name", "true"]),
+    ],
+)
+def test_a_switch_may_be_given_a_word_as_the_originals_did(words: list[str], meant: list[str]) -> None:
+    """The original's `type=bool` took the word False for true."""
+    from teacherlm.cli import real_command, switched
+
+    assert switched(real_command("stages", "finetune"), words) == meant
