@@ -1,25 +1,22 @@
 """The losses of distill and on_policy, by hand and cut up."""
 
 from dataclasses import replace
-from functools import partial
 from math import log
 
 import numpy as np
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration, TrainingArguments
+from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration
 
 from teacherlm.errors import UserError
 from teacherlm.training import divergence as divergence_module
 from teacherlm.training import teacher as teacher_module
-from teacherlm.training.batches import MicroBatches, Rows, build_loader, cut
-from teacherlm.training.checkpointing import Written
 from teacherlm.training.distill import Distill, Mixture
 from teacherlm.training.divergence import divergence, summed_divergence, top_k
 from teacherlm.training.families import Causal, Seq2Seq
 from teacherlm.training.objective import Example
 from teacherlm.training.teacher import Teacher
-from teacherlm.training.trainer import StudentTrainer
+from tests.steps import one_step
 
 SIZE = 50
 ROWS = [([3, 4], [5, 6, 7]), ([8], [9]), ([10, 11, 12], [13, 14])]
@@ -192,26 +189,8 @@ def test_rows_without_labels_ask_no_teacher_and_still_reach_the_student():
 def gradients(micro: int, folder) -> list[torch.Tensor]:
     student, objective = llama(0), distill(llama(1), Mixture(0.5, 2.0, 0.3))
     examples = [Example(list(range(3, 4 + i % 5)), list(range(10, 11 + (7 * i) % 9))) for i in range(16)]
-    table = Rows([row for example in examples for row in objective.encode(example, Causal().join)], Causal())
-    pieces = cut(16, micro, None, 1)
-    arguments = TrainingArguments(
-        output_dir=str(folder),
-        per_device_train_batch_size=pieces.micro,
-        gradient_accumulation_steps=pieces.accumulation,
-        learning_rate=0.0,
-        max_steps=1,
-        max_grad_norm=0.0,
-        save_strategy="no",
-        report_to=[],
-        disable_tqdm=True,
-    )
-    loader = build_loader(table, MicroBatches(table.lengths(), pieces, seed=0), partial(Causal().batch, pad=0))
-    trainer = StudentTrainer(objective, loader, folder, Written({}, 1), model=student, args=arguments)
-    kept: list[torch.Tensor] = []
-    trainer.create_optimizer()
-    trainer.optimizer.register_step_pre_hook(lambda *_: kept.extend(p.grad.clone() for p in student.parameters()))
-    trainer.train()
-    return kept
+    rows = [row for example in examples for row in objective.encode(example, Causal().join)]
+    return one_step(student, objective, rows, micro, folder)[1]
 
 
 def test_accumulation_gives_the_gradients_of_the_whole_batch(tmp_path):

@@ -1,18 +1,14 @@
 """Gradients do not depend on how a batch is cut up."""
 
 import random
-from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import TrainingArguments
 
-from teacherlm.training.batches import MicroBatches, Rows, build_loader, cut
-from teacherlm.training.checkpointing import Written
 from teacherlm.training.families import Causal, Family, Seq2Seq, padded
 from teacherlm.training.sft import Sft
-from teacherlm.training.trainer import StudentTrainer
+from tests.steps import one_step
 
 CAUSAL = Causal()
 
@@ -24,26 +20,7 @@ def unequal_rows(count: int, family: Family):
 
 
 def gradients_of_first_step(model, micro: int, folder: Path, family: Family = CAUSAL) -> list[torch.Tensor]:
-    table = Rows(unequal_rows(16, family), family)
-    pieces = cut(16, micro, None, 1)
-    arguments = TrainingArguments(
-        output_dir=str(folder),
-        per_device_train_batch_size=pieces.micro,
-        gradient_accumulation_steps=pieces.accumulation,
-        learning_rate=0.0,
-        max_steps=1,
-        max_grad_norm=0.0,
-        save_strategy="no",
-        report_to=[],
-        disable_tqdm=True,
-    )
-    loader = build_loader(table, MicroBatches(table.lengths(), pieces, seed=0), partial(family.batch, pad=0))
-    trainer = StudentTrainer(Sft(family), loader, folder, Written({}, 1), model=model, args=arguments)
-    kept: list[torch.Tensor] = []
-    trainer.create_optimizer()
-    trainer.optimizer.register_step_pre_hook(lambda *_: kept.extend(p.grad.clone() for p in model.parameters()))
-    trainer.train()
-    return kept
+    return one_step(model, Sft(family), unequal_rows(16, family), micro, folder, family)[1]
 
 
 @pytest.mark.parametrize(("dtype", "allowed"), [(torch.float64, 1e-12), (torch.float32, 1e-6)])
