@@ -65,7 +65,7 @@ def dataset_card(folder: Path, own: Manifest) -> str:
         "version": version("teacherlm"),
         "glance": list(_glance(rows, kinds, prepared)),
         "settings": list(_settings([*before, own])),
-        "funnel": list(_funnel([*before, own])),
+        "funnel": list(funnel([*before, own])),
         "rejected": sorted(own.facts.get("rejected", {}).items(), key=lambda item: -item[1]),
         "judged": list(_judged(own)),
         "columns": [(name, str(field.type), _meaning(name)) for name, field in _fields(rows)],
@@ -83,7 +83,7 @@ def _front(title: str, rows: int, prepared: Sequence[Manifest], kinds: Sequence[
     files = [{"config_name": "default", "data_files": [{"split": "train", "path": DATA_FILES}]}]
     return DatasetCardData(
         pretty_name=title,
-        **cards.licence_fields(_licences(prepared)),
+        **cards.licence_fields(licences(prepared)),
         size_categories=cards.size_category(rows),
         task_categories=["text-generation", "question-answering"],
         tags=["teacherlm", "rationales", "distillation", "synthetic", *kinds],
@@ -91,7 +91,8 @@ def _front(title: str, rows: int, prepared: Sequence[Manifest], kinds: Sequence[
     ).to_yaml()
 
 
-def _licences(prepared: Sequence[Manifest]) -> list[str]:
+def licences(prepared: Sequence[Manifest]) -> list[str]:
+    """As the datasets state them."""
     stated = [one.facts.get("licence") for one in prepared]
     return [word for one in stated for word in (one if isinstance(one, list) else [one]) if word]
 
@@ -128,7 +129,7 @@ def _glance(rows: Any, kinds: Sequence[str], prepared: Sequence[Manifest]) -> It
         source = one.config.get("source")
         place = cards.public(cards.name_of(source)) if source else "its own place on the hub"
         yield f"source of {one.facts.get('dataset', '')}", f"{place}, split {one.facts.get('split', '')}"
-    yield "licence of the source", ", ".join(dict.fromkeys(_licences(prepared))) or "its source states none that is known here"
+    yield "licence of the source", ", ".join(dict.fromkeys(licences(prepared))) or "its source states none that is known here"
 
 
 def _settings(jobs: Sequence[Manifest]) -> Iterator[tuple[str, str, str]]:
@@ -137,18 +138,18 @@ def _settings(jobs: Sequence[Manifest]) -> Iterator[tuple[str, str, str]]:
         for name in names:
             value = job.config.get(name)
             if value not in (None, "", [], {}):
-                yield job.stage, name.replace("_", " "), cards.said(_short(value))
+                yield job.stage, name.replace("_", " "), cards.said(short(value))
 
 
-def _short(value: Any) -> Any:
+def short(value: Any) -> Any:
     """Settings chosen by name without what they leave empty; a model on this disk by its name."""
     if isinstance(value, Mapping):
-        shown = {key: cards.name_of(one) if key == "model" else _short(one) for key, one in value.items() if one not in (None, "", [], {})}
+        shown = {key: cards.name_of(one) if key == "model" else short(one) for key, one in value.items() if one not in (None, "", [], {})}
         return shown["name"] if list(shown) == ["name"] else shown
-    return [_short(one) for one in value] if isinstance(value, list) else value
+    return [short(one) for one in value] if isinstance(value, list) else value
 
 
-def _funnel(jobs: Sequence[Manifest]) -> Iterator[tuple[str, int, int]]:
+def funnel(jobs: Sequence[Manifest]) -> Iterator[tuple[str, int, int]]:
     """(step, rows it wrote, rows it dropped)."""
     for job in jobs:
         counts = job.counts

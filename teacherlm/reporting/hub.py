@@ -12,7 +12,9 @@ from teacherlm.errors import UserError
 from teacherlm.log import say
 from teacherlm.reporting.cards import CARD, REPOSITORY
 from teacherlm.reporting.dataset_card import DATA_FILES, dataset_card
-from teacherlm.reporting.model_card import model_card
+from teacherlm.reporting.model_card import label_of, model_card
+from teacherlm.reporting.scores import Score
+from teacherlm.reporting.student_cards import newest_scores
 from teacherlm.store.checkpoints import Checkpoint, read_checkpoint
 from teacherlm.store.files import read_json
 from teacherlm.store.manifest import JOB, MANIFEST, Manifest, begun_fingerprint, lineage, read_manifest, require_finished
@@ -63,7 +65,11 @@ def plan_uploads(run: Path, to: str, what: What = "all") -> list[Upload]:
     datasets = {output: name for output, name in names.items() if known[output].stage == "postprocess"}
     uploads = [_dataset(output, name, known[output]) for output, name in datasets.items()]
     students = {output: name for output, name in names.items() if output not in datasets}
-    return uploads + [_model(output, name, known[output], _taught_by(known[output], datasets)) for output, name in students.items()]
+    scores = newest_scores([output for output in find_outputs(run, ("report",)) if read_manifest(output) is not None])
+    return uploads + [
+        _model(output, name, known[output], _taught_by(known[output], datasets), scores.get(known[output].fingerprint, ()))
+        for output, name in students.items()
+    ]
 
 
 def find_outputs(run: Path, stages: Sequence[str]) -> list[Path]:
@@ -95,7 +101,7 @@ def require_current(output: Path) -> None:
 
 def _names(run: Path, to: str, known: Mapping[Path, Manifest]) -> dict[Path, str]:
     """The examples have the name itself where there are no others; every student has its labels behind it."""
-    labels = {output: "-".join(map(str, manifest.entry.values())) or output.resolve().name for output, manifest in known.items()}
+    labels = {output: label_of(output, manifest) for output, manifest in known.items()}
     stages = Counter(manifest.stage for manifest in known.values())
     counted = Counter((known[output].stage, label) for output, label in labels.items())
     names = {}
@@ -134,12 +140,12 @@ def _dataset(output: Path, name: str, own: Manifest) -> Upload:
     return Upload(name, "dataset", output, files, text.replace(REPOSITORY, name))
 
 
-def _model(output: Path, name: str, own: Manifest, dataset: str) -> Upload:
+def _model(output: Path, name: str, own: Manifest, dataset: str, scores: Sequence[Score]) -> Upload:
     checkpoint = last_checkpoint(output)
     files = dict(_model_files(checkpoint.path))
     if not any(path.suffix == ".safetensors" for path in files.values()):
         raise UserError(f"{checkpoint.path}: holds no weights in safetensors; nothing else is uploaded.")
-    card = model_card(checkpoint, own, name.partition("/")[2], dataset)
+    card = model_card(checkpoint, own, name.partition("/")[2], dataset, scores)
     return Upload(name, "model", checkpoint.path, files, card.replace(REPOSITORY, name))
 
 

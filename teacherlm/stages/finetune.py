@@ -17,7 +17,8 @@ from teacherlm.log import say
 from teacherlm.prompts import find_template, gathered, short_name
 from teacherlm.stage import Alias, Input, Model, Outcome, Stage, StageConfig
 from teacherlm.store.checkpoints import find_checkpoints
-from teacherlm.store.manifest import require_finished
+from teacherlm.store.manifest import Manifest, require_finished
+from teacherlm.together import is_main
 from teacherlm.training.adapters.full import FullSettings
 from teacherlm.training.objectives.sft import SftSettings
 from teacherlm.training.old_names import parse_model
@@ -129,10 +130,22 @@ class FinetuneConfig(Watched, Recipe, Material):
 
 def finetune(config: FinetuneConfig) -> Outcome:
     """Writes checkpoint-<step> folders and metrics.jsonl into `config.output`; of a student behind an API model.json."""
-    if config.backend.name != "local":
+    from teacherlm.reporting.model_card import write_model_card
+
+    if config.backend.name == "local":
+        outcome = _train_here(config)
+    else:
         from teacherlm.hosted.tune import tune
 
-        return tune(config, _template_facts)
+        outcome = tune(config, _template_facts)
+    if is_main():
+        inputs = {str(config.input): ""}
+        given = config.model_dump(mode="json")
+        write_model_card(config.output, Manifest("finetune", 1, "", given, inputs, {}, outcome.counts, outcome.metrics, outcome.facts))
+    return outcome
+
+
+def _train_here(config: FinetuneConfig) -> Outcome:
     from transformers import set_seed
 
     from teacherlm.observing import Observed, build_watch, trained_texts

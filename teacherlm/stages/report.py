@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from teacherlm.errors import UserError
@@ -9,6 +10,7 @@ from teacherlm.log import say
 from teacherlm.reporting import history, verdict
 from teacherlm.reporting.groups import Groups, Measurement, group, read_measurements, row_of
 from teacherlm.reporting.measured import Result, choose_checkpoints, read_results
+from teacherlm.reporting.scores import CARDS, Score, is_share
 from teacherlm.stage import Input, Outcome, Positional, Stage, StageConfig
 from teacherlm.store.files import write_json, writing
 from teacherlm.store.manifest import require_finished
@@ -31,6 +33,7 @@ class ReportConfig(StageConfig):
 
 def report(config: ReportConfig) -> Outcome:
     from teacherlm.reporting.page import build_page, render
+    from teacherlm.reporting.student_cards import write_cards
 
     for folder in config.input:
         require_finished(folder)
@@ -42,8 +45,26 @@ def report(config: ReportConfig) -> Outcome:
     write_json(config.output / "report.json", found)
     with writing(config.output / "report.html") as file:
         file.write(render(build_page(found, groups, results, jobs, config.examples)).encode())
+    write_cards(config.output / CARDS, cards_of(results))
     say(f"{found['answer']} ({config.output / 'report.html'})")
     return Outcome(counts={"in": len(results), "out": len(results)}, facts={"answer": found["answer"]})
+
+
+def cards_of(results: Sequence[Result]) -> dict[Path, list[Score]]:
+    """Of every trained student what its last checkpoint scored; the checkpoint that is compared may be another."""
+    last = choose_checkpoints(results, "last")
+    found: dict[Path, list[Score]] = {}
+    for result in results:
+        if result.student.run and result.checkpoint == last[result.student]:
+            found.setdefault(Path(result.student.run), []).append(_score(result))
+    return found
+
+
+def _score(result: Result) -> Score:
+    from teacherlm.evaluation.statistics import wilson_interval
+
+    low, high = wilson_interval(result.value * result.n, result.n) if is_share(result) else (None, None)
+    return Score(result.task, result.metric, result.value, low, high, result.n)
 
 
 def find_out(config: ReportConfig, results: Sequence[Result], groups: Groups, jobs: Sequence[history.Job]) -> dict[str, Any]:
