@@ -144,10 +144,13 @@ def overlap_with(loaded: Any, training: Path, column: str) -> Found:
     Counted once for the same task and training set, however many students learnt from it; kept in the user's cache.
     """
     manifest = read_manifest(training)
-    known = cache_folder("overlap") / f"{digest(VERSION, loaded.content, manifest.fingerprint if manifest else str(training), column)}.json"
+    name = digest(VERSION, loaded.content, manifest.fingerprint if manifest else str(training), column)
+    known = cache_folder("overlap") / f"{name}.json"
     if manifest is not None and known.is_file():
         return Found(**read_json(known))
-    found = Questions(loaded.name, _listed(task_questions(loaded))).found_in(lambda: _column(training, column), lambda: _column(training, "prompt"))
+    found = Questions(loaded.name, _listed(task_questions(loaded))).found_in(
+        lambda: _column(training, column), lambda: _column(training, "prompt")
+    )
     if manifest is not None:
         write_json(known, asdict(found))
     return found

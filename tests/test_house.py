@@ -83,7 +83,19 @@ def test_imports_point_down(path: Path) -> None:
 
 def light_modules() -> list[str]:
     light = [path for path in MODULES if path.parent == PACKAGE]
-    for room in ("stages", "commands", "datasets", "templates", "engines", "ways", "gates", "training/objectives", "training/adapters", "store", "launch"):
+    for room in (
+        "stages",
+        "commands",
+        "datasets",
+        "templates",
+        "engines",
+        "ways",
+        "gates",
+        "training/objectives",
+        "training/adapters",
+        "store",
+        "launch",
+    ):
         light += sorted((PACKAGE / room).glob("*.py"))
     return [".".join(("teacherlm", *p.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__") for p in light]
 
