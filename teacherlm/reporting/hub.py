@@ -15,6 +15,7 @@ from teacherlm.reporting.dataset_card import DATA_FILES, dataset_card
 from teacherlm.reporting.model_card import label_of, model_card
 from teacherlm.reporting.scores import Score
 from teacherlm.reporting.student_cards import newest_scores
+from teacherlm.store.adapters import find_adapter
 from teacherlm.store.checkpoints import Checkpoint, read_checkpoint
 from teacherlm.store.files import read_json
 from teacherlm.store.manifest import JOB, MANIFEST, Manifest, begun_fingerprint, lineage, read_manifest, require_finished
@@ -142,11 +143,21 @@ def _dataset(output: Path, name: str, own: Manifest) -> Upload:
 
 def _model(output: Path, name: str, own: Manifest, dataset: str, scores: Sequence[Score]) -> Upload:
     checkpoint = last_checkpoint(output)
+    _require_base_for_all(checkpoint.path)
     files = dict(_model_files(checkpoint.path))
     if not any(path.suffix == ".safetensors" for path in files.values()):
         raise UserError(f"{checkpoint.path}: holds no weights in safetensors; nothing else is uploaded.")
     card = model_card(checkpoint, own, name.partition("/")[2], dataset, scores)
     return Upload(name, "model", checkpoint.path, files, card.replace(REPOSITORY, name))
+
+
+def _require_base_for_all(folder: Path) -> None:
+    """Raises: UserError for an adapter over a model that lies on this machine: others could not load it, and would read where it lies."""
+    adapter = find_adapter(str(folder))
+    if adapter is not None and Path(adapter.base).exists():
+        raise UserError(
+            f"{folder}: is an adapter over {adapter.base}, which only you have; `teacherlm merge` it, and upload the whole model."
+        )
 
 
 def last_checkpoint(output: Path) -> Checkpoint:

@@ -23,9 +23,10 @@ from teacherlm.evaluation.students import find_students
 from teacherlm.options import given_values
 from teacherlm.parsing import parse_config
 from teacherlm.records import Request
+from teacherlm.reporting.hub import _require_base_for_all
 from teacherlm.stages.evaluate import EvaluateConfig, evaluate
 from teacherlm.stages.finetune import STAGE, FinetuneConfig, finetune
-from teacherlm.store.checkpoints import find_checkpoints
+from teacherlm.store.checkpoints import find_checkpoints, read_checkpoint
 from teacherlm.training import adapting, bottleneck
 from teacherlm.training.merging import merge
 from teacherlm.training.pretrained import read_context, read_model, read_tokenizer
@@ -213,6 +214,8 @@ def test_a_merged_lora_is_a_plain_folder_that_says_the_same(data, tmp_path, arch
     whole = kind.from_pretrained(tmp_path / "merged", local_files_only=True)
     assert torch.allclose(logits(whole), logits(loaded(tmp_path / "student" / "checkpoint-8")), atol=1e-5)
     assert not list((tmp_path / "merged").glob("adapter*")) and (tmp_path / "merged" / "tokenizer.json").is_file()
+    facts, own = read_checkpoint(tmp_path / "merged").facts, read_checkpoint(last(tmp_path / "student")).facts
+    assert facts["train_on"] == own["train_on"] and facts["template"] == own["template"] and "adapter" not in facts
     assert {p.numel() for p in whole.parameters()} == {p.numel() for p in tiny_model(architecture, whole.config.vocab_size).parameters()}
     assert not torch.allclose(logits(whole), logits(read_model(str(base))), atol=1e-2)
 
@@ -298,3 +301,9 @@ def test_zero2_trains_an_adapter_in_two_processes_as_one_does(data, base, tmp_pa
     assert losses(outputs["two"]) == pytest.approx(losses(outputs["one"]), abs=2e-5)
     one, two = (load_file(last(output) / "adapter_model.safetensors") for output in outputs.values())
     assert one.keys() == two.keys() and max(float((one[name] - two[name]).abs().max()) for name in one) < 2e-4
+
+
+def test_an_adapter_over_a_model_that_nobody_else_has_is_not_uploaded(students, monkeypatch):
+    """Its config would tell the world a path of this machine, and nobody could load it."""
+    with pytest.raises(UserError, match="which only you have; `teacherlm merge` it"):
+        _require_base_for_all(last(students["lora"]))
