@@ -18,7 +18,6 @@ from teacherlm.records import Question
 from teacherlm.stage import Settings, Source
 from teacherlm.store.files import read_json, read_jsonl, write_json
 from teacherlm.store.fingerprint import cache_folder, digest
-from teacherlm.store.hf import read_dataset
 from teacherlm.store.manifest import read_manifest
 
 VERSION = 1
@@ -158,5 +157,7 @@ def overlap_with(loaded: Any, training: Path, column: str) -> Found:
 
 def _column(path: Path, column: str) -> Iterator[str]:
     """The training texts of an output, or of a .jsonl."""
+    from teacherlm.store.hf import read_dataset
+
     rows = (row for _, row in read_jsonl(path)) if path.is_file() else read_dataset(path, "train")
     return (str(row.get(column) or "") for row in rows)
