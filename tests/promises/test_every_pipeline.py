@@ -155,3 +155,34 @@ def test_a_fresh_student_learns_to_count_on(tmp_path: Path) -> None:
     report = run_pipeline("prompt_completion", tmp_path / "run", f"prepare.source={file}", *settings, *measured("evaluate", limit=200))
     [row] = report["students"]
     assert row["n"] == 200 and row["mean"] >= 0.95
+
+
+def test_exam_questions_are_written_by_an_encoder_decoder(tmp_path: Path) -> None:
+    """EduQG's files are not at hand: chapters made by hand in their documented schema."""
+    file = tmp_path / "EduQG.json"
+    file.write_text(json.dumps([chapter(number, [item(4 * number + i) for i in range(4)]) for number in range(8)]))
+    student = {"model": "null", "scratch": "{architecture: t5, hidden_size: 32, layers: 1, heads: 2, context: 512}", "precision": "fp32"}
+    recipe = {"batch_size": 8, "learning_rate": 1.0e-3, "matrix.seed": "[0]", "held_out": 0.1}
+    settings = [f"finetune.{key}={value}" for key, value in {**student, **recipe}.items()]
+    report = run_pipeline("eduqg", tmp_path / "run", f"prepare.source={file}", *settings, *measured("evaluate", limit=4))
+    assert {(row["task"], row["n"]) for row in report["rows"]} == {("questions", 4)}
+    [file] = (tmp_path / "run/evaluate").rglob("predicted_examples.jsonl")
+    assert all("prediction" in json.loads(line) for line in file.read_text().splitlines())
+
+
+def chapter(number: int, questions: list[dict[str, Any]]) -> dict[str, Any]:
+    rest = {"intro": "", "chapter_text": f"Chapter {number}.", "summary": "", "keyterm": "", "bname": "biology"}
+    return {"chapter": number, "questions": questions, **rest}
+
+
+def item(number: int) -> dict[str, Any]:
+    asked = {"question_id": number, "question_text": f"Plant {number} takes in ___.", "cloze_format": f"Plant {number} takes in ___."}
+    choices = ["oxygen", "carbon dioxide", "helium", "neon"]
+    return {
+        "question": {**asked, "question_choices": choices, "normal_format": f"Which gas does plant {number} take in?"},
+        "answer": {"ans_text": "B", "ans_choice": 1},
+        "references_are_paraphrase": 0,
+        "bloom": None,
+        "hl_sentences": f"Plant {number} takes in carbon dioxide.",
+        "hl_context": f"Air is a mix. <hl> Plant {number} takes in carbon dioxide. <hl> So do others.",
+    }
