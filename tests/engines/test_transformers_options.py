@@ -89,9 +89,11 @@ def test_an_encoder_decoder_weighs_options(loaded: tuple[Any, Any]):
     for (prompt, options), one in zip(CHOICES, weighed(TransformersEngine(model, loaded[1], "t5"), CHOICES), strict=True):
         bare = prompt.rstrip()
         for option, found in zip(options, one.logprobs, strict=True):
-            labels = torch.tensor([loaded[1](prompt[len(bare) :] + option, add_special_tokens=False).input_ids])
-            if not labels.numel():
+            written = prompt[len(bare) :] + option
+            if not written:
                 continue
+            # What this tokenizer puts before every text begins what the decoder writes, as it does when a student is trained with it.
+            labels = torch.tensor([loaded[1](written).input_ids])
             with torch.no_grad():
                 loss = model(**loaded[1](bare, return_tensors="pt", return_token_type_ids=False), labels=labels).loss
             assert found == pytest.approx(-float(loss) * labels.numel(), abs=1e-6)
