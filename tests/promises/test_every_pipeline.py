@@ -50,8 +50,8 @@ def measured(*steps: str, limit: int = 12, tokens: int = 8) -> list[str]:
     ("name", "source", "more", "split"),
     [
         ("ecqa", "ecqa", ["prepare.split=validation", "prepare.decontaminate=[]", "prepare.on_bad_row=drop"], "validation"),
-        ("strategyqa", "strategyqa/train.json", [], "test"),
-        ("mmlu", "mmlu", ["prepare.split=test", "prepare.decontaminate=[]"], "test"),
+        pytest.param("strategyqa", "strategyqa/train.json", [], "test", marks=pytest.mark.long),
+        pytest.param("mmlu", "mmlu", ["prepare.split=test", "prepare.decontaminate=[]"], "test", marks=pytest.mark.long),
     ],
 )
 def test_a_dataset_with_choices_is_taught_and_measured(
@@ -67,6 +67,7 @@ def test_a_dataset_with_choices_is_taught_and_measured(
     assert {row["n"] for row in report["rows"]} == {12}
 
 
+@pytest.mark.long
 def test_fine_tune_cot_solves_keeps_what_is_right_and_reasons_first(tmp_path: Path, test_data: Path, stories260k: Path) -> None:
     source = test_data / "data/reasoning_teacher/dataset/multiarith.json"
     settings = ["prepare.dataset=multiarith", f"prepare.source={source}", "prepare.limit=40", *taught(stories260k)]
@@ -128,6 +129,7 @@ def test_a_tiny_student_that_reasons_first_knows_how_the_published_coins_lie(tmp
     assert students["cot_head"]["mean"] > students["text"]["mean"]
 
 
+@pytest.mark.long
 def test_a_regression_is_taught_and_measured_beside_the_untrained_student(tmp_path: Path, stories260k: Path) -> None:
     file = tmp_path / "lengths.json"
     rows = [{"input": " ".join(["day"] * (1 + n % 10)), "target": n % 10 / 9, "number": n} for n in range(60)]
@@ -143,6 +145,7 @@ def test_a_regression_is_taught_and_measured_beside_the_untrained_student(tmp_pa
     assert {(row["baseline"], row["candidate"]) for row in report["comparisons"]} == {("untrained", "target")}
 
 
+@pytest.mark.long
 def test_a_fresh_student_learns_to_count_on(tmp_path: Path) -> None:
     """The toy of the published seq2seq trainer: digits with spaces, plus one; the rows measured were never trained on."""
     numbers = random.Random(0).sample(range(1000), 1000)

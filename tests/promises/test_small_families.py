@@ -37,7 +37,7 @@ def flips(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.real
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", ["gpt2", "t5"])
+@pytest.mark.parametrize("architecture", ["gpt2", pytest.param("t5", marks=pytest.mark.long)])
 def test_two_random_layers_learn_32_coin_flips_by_heart(flips: Path, tmp_path: Path, architecture: str) -> None:
     student, scores = tmp_path / "student", tmp_path / "scores"
     taught = {

@@ -203,7 +203,7 @@ def knowing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return request.param, data, folder / "teacher"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("objective", [{"name": "distill"}, {**GKD, "lambda": 0.3, "beta": 0.0}], ids=["distill", "on_policy"])
 def test_students_reach_the_answers_of_a_teacher_that_knows_its_rows_by_heart(knowing, tmp_path, objective):
     architecture, data, teacher = knowing

@@ -103,7 +103,7 @@ def test_another_number_of_processes_cannot_go_on_from_zero_states_and_says_so(d
     assert json.loads((output / "job.json").read_text())["stage"] == "finetune", "what is there stays"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.real
 def test_a_model_cut_over_two_processes_is_trained_as_in_one_and_goes_on_after_a_stop(data, tmp_path, stories260k):
     alone, cut = tmp_path / "alone", tmp_path / "cut"

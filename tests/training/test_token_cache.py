@@ -186,7 +186,7 @@ def test_of_two_processes_the_first_tokenises(tmp_path):
     assert "read from the token cache" in finish(data, tmp_path / "again", processes=2, **CHEAP)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_several_trainings_that_start_at_once_share_one_entry(tmp_path):
     data = write_rows(tmp_path)
     runs = []
