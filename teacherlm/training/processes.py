@@ -108,5 +108,6 @@ def wandb_run(report_to: str, project: str, folder: Path) -> Iterator[None]:
 
         with suppress(Exception):  # a server that cannot be reached must not cost a finished training
             wandb.finish()
+            wandb.teardown()  # else the next training of this process would be written into this one's folder
         for name in added:
             os.environ.pop(name, None)
