@@ -1,18 +1,18 @@
 """Measure every checkpoint on lm-eval tasks, by letters or by what it writes; nothing is measured twice."""
 
 import re
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from teacherlm.errors import UserError
-from teacherlm.evaluation.measured import FOLDER, Measured, Result, measured
-from teacherlm.evaluation.students import LoadOptions, Student, find_students, refuse_mismatch
+from teacherlm.evaluation.cells import Manner, build_cell, result_rows
+from teacherlm.evaluation.measured import FOLDER
+from teacherlm.evaluation.measuring import measure_all
+from teacherlm.evaluation.students import LoadOptions, find_students, refuse_mismatch
 from teacherlm.hosted.settings import ApiSettings
 from teacherlm.log import say
 from teacherlm.stage import Alias, Input, Model, Outcome, Runtime, Source, Stage, StageConfig
@@ -20,9 +20,7 @@ from teacherlm.store.files import write_jsonl
 from teacherlm.store.manifest import read_manifest
 
 if TYPE_CHECKING:
-    from teacherlm.evaluation.harness import EngineLM, HostedLM
     from teacherlm.evaluation.loading import LoadedTask
-    from teacherlm.prompts import Chat
 
 VERSION = 1
 MODEL_ARGS = {"pretrained": "input", "revision": "revision", "dtype": "dtype", "trust_remote_code": "trust_remote_code"}
@@ -113,12 +111,14 @@ def evaluate(config: EvaluateConfig) -> Outcome:
     for student in students:
         for task in tasks:
             refuse_mismatch(student, task, config.allow_template_mismatch)
-    cells = [_cell(config, student, task) for student in students for task in tasks]
+    manner = Manner(config.dtype, config.seed, VERSION)
+    cells = [build_cell(student, task, manner, config.output) for student in students for task in tasks]
     todo = [cell for cell in cells if cell.measured.read() is None]
     if len(cells) > len(todo):
         say(f"{len(cells) - len(todo)} of {len(cells)} measurements are already there.")
+    load = LoadOptions(config.revision, config.dtype, config.device, config.batch_size, config.seed, config.trust_remote_code)
     for student in students:
-        measure_all([cell for cell in todo if cell.student is student], config)
+        measure_all([cell for cell in todo if cell.student is student], load)
     rows = [row for cell in cells for row in result_rows(cell, config.output)]
     write_jsonl(config.output / "results.jsonl", rows)
     return Outcome(
@@ -138,104 +138,6 @@ def _overlap(model: str, tasks: "Sequence[LoadedTask]") -> dict[str, Any]:
             where, column = Path(str(trained.config["input"])), str(trained.config.get("train_on", "cot_tail"))
             return {"overlap": {task.name: asdict(overlap_with(task, where, column)) for task in tasks}}
     return {}
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One student on one task."""
-
-    student: Student
-    task: "LoadedTask"
-    chat: "Chat | None"
-    """How it is asked in turns; None where the text just goes on."""
-    measured: Measured
-
-
-def _cell(config: EvaluateConfig, student: Student, task: "LoadedTask") -> Cell:
-    from teacherlm.evaluation.loading import require_generation
-    from teacherlm.evaluation.turns import chat_of
-
-    if student.api:
-        require_generation(task, student.name)
-    chat = None if student.api else chat_of(student, task)  # there the server puts the turns
-    settings: dict[str, Any] = {"dtype": config.dtype, "seed": config.seed, "version": VERSION, **({"chat": asdict(chat)} if chat else {})}
-    if student.is_encoder_decoder:
-        settings["letters_begin_in"] = "decoder"
-    if student.prefix:
-        settings["prefix"] = student.prefix
-    if task.shots:
-        settings["shots"] = "whole"
-    return Cell(student, task, chat, measured(config.output, student.content, task.content, settings))
-
-
-def measure_all(cells: list[Cell], config: EvaluateConfig) -> None:
-    """One student, loaded once, on the tasks it was not measured on yet."""
-    if not cells:
-        return
-    from teacherlm.evaluation.harness import build_student
-
-    options = LoadOptions(config.revision, config.dtype, config.device, config.batch_size, config.seed, config.trust_remote_code)
-    student = build_student(cells[0].student, options)
-    for cell in cells:
-        measure(student, cell)
-
-
-def measure(student: "EngineLM | HostedLM", cell: Cell) -> None:
-    from teacherlm.evaluation.harness import ask
-    from teacherlm.evaluation.scoring import predicted_examples, score
-
-    started = time.monotonic()
-    with _as_taught(cell, student):
-        predictions, metrics = score(cell.task, ask(student, cell.task))
-    seconds = time.monotonic() - started
-    begun = next((row["begun"] for row in predictions if row.get("begun")), "")
-    result = Result(metrics, sum(row["tokens"] for row in predictions), seconds, begun)
-    cell.measured.write(predictions, predicted_examples(cell.task, predictions), result)
-    first = metrics[0]
-    spread = f" ± {first.stderr:.3f}" if first.stderr is not None else ""
-    say(f"{cell.student.name} {cell.task.name}: {first.name} {first.value:.3f}{spread} on {first.n} questions, {seconds:.1f} s")
-
-
-@contextmanager
-def _as_taught(cell: Cell, student: "EngineLM | HostedLM") -> Iterator[None]:
-    """Behind an API the server puts the turns, and nobody here knows how long its context is."""
-    from teacherlm.evaluation.harness import EngineLM
-    from teacherlm.evaluation.shots import whole_shots
-    from teacherlm.evaluation.turns import put_in_turns
-
-    if not isinstance(student, EngineLM):
-        yield
-        return
-    prefix = cell.student.prefix
-    with whole_shots(cell.task, student, prefix), put_in_turns(cell.task, cell.chat, student, cell.student.path, prefix):
-        yield
-
-
-def result_rows(cell: Cell, output: Path) -> Iterator[dict[str, Any]]:
-    """Rows of results.jsonl. `template` is null where the task or the student declares none."""
-    found = cell.measured.read()
-    assert found is not None
-    student, task = cell.student, cell.task
-    for metric in found.metrics:
-        yield {
-            "checkpoint": student.name,
-            "step": student.step,
-            "epoch": student.epoch,
-            "task": task.name,
-            "metric": metric.name,
-            "value": metric.value,
-            "stderr": metric.stderr,
-            "n": metric.n,
-            "shots": task.shots,
-            "template": task.template if student.template and task.template else None,
-            "task_template": task.template,
-            "student_template": student.template,
-            "task_hash": task.content,
-            "predictions": str(cell.measured.predictions.relative_to(output)),
-            "tokens": found.tokens,
-            "seconds": found.seconds,
-            **({"begun": found.begun} if found.begun else {}),
-        }
 
 
 STAGE = Stage(evaluate, EvaluateConfig, version=VERSION, keeps=(FOLDER,), words=("input", "tasks", "output"))

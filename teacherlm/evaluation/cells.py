@@ -1,0 +1,79 @@
+"""What is measured: one cell for each student and task, named by the contents of both."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from teacherlm.evaluation.measured import Measured, measured
+from teacherlm.evaluation.students import Student
+
+if TYPE_CHECKING:
+    from teacherlm.evaluation.loading import LoadedTask
+    from teacherlm.prompts import Chat
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One student on one task."""
+
+    student: Student
+    task: "LoadedTask"
+    chat: "Chat | None"
+    """How it is asked in turns; None where the text just goes on."""
+    measured: Measured
+
+
+@dataclass(frozen=True)
+class Manner:
+    """What decides an answer beside the student and the question."""
+
+    dtype: str
+    seed: int
+    version: int
+    """Of the stage."""
+
+
+def build_cell(student: Student, task: "LoadedTask", manner: Manner, output: Path) -> Cell:
+    """Raises: UserError for a student and a task that do not go together."""
+    from teacherlm.evaluation.loading import require_generation
+    from teacherlm.evaluation.turns import chat_of
+
+    if student.api:
+        require_generation(task, student.name)
+    chat = None if student.api else chat_of(student, task)  # there the server puts the turns
+    settings: dict[str, Any] = {**asdict(manner), **({"chat": asdict(chat)} if chat else {})}
+    if student.is_encoder_decoder:
+        settings["letters_begin_in"] = "decoder"
+    if student.prefix:
+        settings["prefix"] = student.prefix
+    if task.shots:
+        settings["shots"] = "whole"
+    return Cell(student, task, chat, measured(output, student.content, task.content, settings))
+
+
+def result_rows(cell: Cell, output: Path) -> Iterator[dict[str, Any]]:
+    """Rows of results.jsonl. `template` is null where the task or the student declares none."""
+    found = cell.measured.read()
+    assert found is not None
+    student, task = cell.student, cell.task
+    for metric in found.metrics:
+        yield {
+            "checkpoint": student.name,
+            "step": student.step,
+            "epoch": student.epoch,
+            "task": task.name,
+            "metric": metric.name,
+            "value": metric.value,
+            "stderr": metric.stderr,
+            "n": metric.n,
+            "shots": task.shots,
+            "template": task.template if student.template and task.template else None,
+            "task_template": task.template,
+            "student_template": student.template,
+            "task_hash": task.content,
+            "predictions": str(cell.measured.predictions.relative_to(output)),
+            "tokens": found.tokens,
+            "seconds": found.seconds,
+            **({"begun": found.begun} if found.begun else {}),
+        }
