@@ -14,6 +14,8 @@ from scipy.stats import binomtest
 
 Floats = NDArray[np.float64]
 RESAMPLES = 10_000
+Z = 1.959963984540054
+"""Of the normal distribution, 2.5% lie above."""
 DRAWS_AT_ONCE = 4_000_000
 """Bounds the memory of a resampling to some 32 MB, whatever the number of questions."""
 
@@ -33,11 +35,13 @@ class Aligned:
 
 @dataclass(frozen=True)
 class Paired:
-    """`difference` = candidate - baseline, as a fraction; the interval is the 95% bootstrap interval over questions."""
+    """`difference` = candidate - baseline, as a fraction, with its 95% interval."""
 
     difference: float
     ci_low: float
     ci_high: float
+    interval: str
+    """"score interval (Tango)" or "bootstrap over questions"."""
     p_value: float
     test: str
     """"exact McNemar" or "paired sign-flip permutation"."""
@@ -66,37 +70,70 @@ def align(baseline: Sequence[Mapping[str, float]], candidate: Sequence[Mapping[s
 def compare(aligned: Aligned, resamples: int = RESAMPLES, seed: int = 0) -> Paired:
     """Difference, interval and p-value of two sides on the same questions; seeds are averaged inside each question.
 
-    Exact McNemar where each side is one seed of rights and wrongs; otherwise sign-flip permutation of the question's differences.
+    Where each side is one seed of rights and wrongs: Tango's interval and exact McNemar. Otherwise the bootstrap over questions and the
+    sign-flip permutation of their differences.
     """
     before, after = aligned.baseline, aligned.candidate
     _require_scores(before)
     _require_scores(after)
     differences = np.round(after.mean(axis=0) - before.mean(axis=0), 12)  # 1/3 + 1/3 - 2/3 is a tie, not 1e-17
-    gained, lost = int((differences > 0).sum()), int((differences < 0).sum())
-    low, high = bootstrap_interval(differences, resamples, seed)
+    n, gained, lost = differences.size, int((differences > 0).sum()), int((differences < 0).sum())
     if len(before) == len(after) == 1 and np.isin(np.concatenate([before, after]), (0.0, 1.0)).all():
+        (low, high), how = tango_interval(gained, lost, n), "score interval (Tango)"
         test, p_value = "exact McNemar", mcnemar(gained, lost)
     else:
+        (low, high), how = bootstrap_interval(differences, resamples, seed), "bootstrap over questions"
         test, p_value = "paired sign-flip permutation", sign_flip(differences, resamples, seed)
-    return Paired(math.fsum(differences) / differences.size, low, high, p_value, test, differences.size, gained, lost)
+    return Paired(math.fsum(differences) / n, low, high, how, p_value, test, n, gained, lost)
+
+
+def tango_interval(gained: int, lost: int, n: int) -> tuple[float, float]:
+    """95% score interval of the difference of two paired shares, (gained - lost) / n (Tango 1998, eq. 7 and 8).
+
+    Its ends are the differences that the score test no longer rejects. Covers, computed exactly for n = 400 to 1000, 5 to 40% of the
+    questions answered differently and any lean, between 94.5 and 95.7%; a difference plus or minus 1.96 standard errors down to 92.7%.
+    Raises: ValueError unless 0 <= gained, 0 <= lost and gained + lost <= n > 0.
+    """
+    if n <= 0 or gained < 0 or lost < 0 or gained + lost > n:
+        raise ValueError(f"a comparison needs 0 <= gained + lost <= n and n > 0, got {gained} and {lost} of {n}")
+    share = (gained - lost) / n
+    return _where_score(gained, lost, n, Z, -1.0, share), _where_score(gained, lost, n, -Z, share, 1.0)
+
+
+def _where_score(gained: int, lost: int, n: int, level: float, low: float, high: float) -> float:
+    """The difference within low..high at which the score statistic, which falls with it, is `level`: by bisection."""
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _score_statistic(gained, lost, n, middle) > level else (low, middle)
+    return (low + high) / 2
+
+
+def _score_statistic(gained: int, lost: int, n: int, difference: float) -> float:
+    """Tango's z of a supposed difference; the share that is lost is estimated by maximum likelihood under it."""
+    b = -gained - lost + (2 * n - gained + lost) * difference
+    share_lost = (math.sqrt(max(0.0, b * b + 8 * n * lost * difference * (1 - difference))) - b) / (4 * n)
+    variance = n * (2 * share_lost + difference * (1 - difference))
+    distance = gained - lost - n * difference
+    return distance / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, distance)
 
 
 def bootstrap_interval(differences: Floats, resamples: int = RESAMPLES, seed: int = 0, level: float = 0.95) -> tuple[float, float]:
-    """Percentile interval of the mean (Efron & Tibshirani 1993, ch. 13). `differences`: (questions,), each within -1..1.
+    """Percentile interval of the mean (Efron & Tibshirani 1993, ch. 13). `differences`: (questions,).
 
     Drawing n questions with replacement only decides how often each distinct value is drawn, which is one multinomial draw:
     the same bootstrap, at a cost that does not grow with n for rights and wrongs.
-    Two imagined questions are added, half a gain, half a loss and one tie (Agresti & Min 2005): without them the interval of few
-    disagreements is too narrow (simulated at 20 of 400: covers 92.5%; with them 93.5%), and that of none has no width.
+    Two imagined questions are added, a gain and a loss of the usual size (for rights and wrongs those of Bonett & Price 2012): without
+    them the interval of few disagreements is too narrow, and that of none has no width. Simulated for three seeds and 400 questions with
+    5 to 40% of differences, it covers 94.3 to 95.6%.
     """
     _require_scores(differences)
-    values, places = np.unique(np.concatenate([differences, [-1.0, 0.0, 1.0]]), return_inverse=True)
-    counts = np.bincount(places, weights=[*np.ones(differences.size), 0.5, 1.0, 0.5])
-    random = np.random.default_rng(seed)
+    unequal = differences[differences != 0]
+    usual = float(np.sqrt(np.mean(unequal**2))) if unequal.size else 1.0
+    values, counts = np.unique(np.concatenate([differences, [-usual, usual]]), return_counts=True)
+    random, n = np.random.default_rng(seed), differences.size + 2
     at_once = max(1, DRAWS_AT_ONCE // values.size)
     sizes = [min(at_once, resamples - start) for start in range(0, resamples, at_once)]
-    share = counts / counts.sum()
-    means = np.concatenate([random.multinomial(differences.size, share, size=size) @ values for size in sizes]) / differences.size
+    means = np.concatenate([random.multinomial(n, counts / n, size=size) @ values for size in sizes]) / n
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
@@ -125,9 +162,9 @@ def wilson_interval(right: float, n: int) -> tuple[float, float]:
     """95% interval of one accuracy, `right` of `n` (Wilson 1927); stays within 0..1 and is honest at 0 and n."""
     if n <= 0 or not 0 <= right <= n:
         raise ValueError(f"an accuracy needs 0 <= right <= n and n > 0, got {right} of {n}")
-    z, share = 1.959963984540054, right / n
-    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * ((share * (1 - share) + z**2 / (4 * n)) / n) ** 0.5
+    share = right / n
+    middle = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
+    half = Z / (1 + Z**2 / n) * ((share * (1 - share) + Z**2 / (4 * n)) / n) ** 0.5
     return max(0.0, middle - half), min(1.0, middle + half)
 
 

@@ -166,4 +166,4 @@ def majorities(groups: Groups) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-STAGE = Stage(report, ReportConfig, version=1)
+STAGE = Stage(report, ReportConfig, version=2)

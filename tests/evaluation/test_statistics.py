@@ -1,11 +1,15 @@
 """Paired statistics against scipy, values worked out by hand, and simulations with a known truth."""
 
+from collections.abc import Iterator
+from functools import cache
+
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import optimize, stats
 
 from teacherlm.evaluation.statistics import (
     Aligned,
+    Z,
     align,
     bootstrap_interval,
     compare,
@@ -13,6 +17,7 @@ from teacherlm.evaluation.statistics import (
     majority,
     mcnemar,
     sign_flip,
+    tango_interval,
     wilson_interval,
 )
 
@@ -29,12 +34,58 @@ def test_mcnemar_equals_the_hand_worked_binomial_values() -> None:
     assert mcnemar(8, 2) == pytest.approx(2 * (1 + 10 + 45) / 1024)
 
 
+def thousand_tables() -> Iterator[tuple[int, int, int]]:
+    """Of a thousand random comparisons: gained, lost, questions."""
+    for gained, lost, even in np.random.default_rng(1).integers(0, 200, size=(1000, 3)).tolist():
+        yield gained, lost, gained + lost + even + 1
+
+
 def test_mcnemar_equals_scipy_and_is_symmetric_on_a_thousand_random_tables() -> None:
-    random = np.random.default_rng(1)
-    for gained, lost in random.integers(0, 200, size=(1000, 2)):
-        k, n = int(min(gained, lost)), int(gained + lost)
-        by_cdf = min(1.0, 2 * stats.binom.cdf(k, n, 0.5))
-        assert mcnemar(int(gained), int(lost)) == pytest.approx(by_cdf, abs=1e-12) == mcnemar(int(lost), int(gained))
+    for gained, lost, _ in thousand_tables():
+        by_cdf = min(1.0, 2 * stats.binom.cdf(min(gained, lost), gained + lost, 0.5))
+        assert mcnemar(gained, lost) == pytest.approx(by_cdf, abs=1e-12) == mcnemar(lost, gained)
+
+
+@pytest.mark.slow
+def test_mcnemar_wilson_and_holm_equal_statsmodels_on_a_thousand_random_tables() -> None:
+    contingency = pytest.importorskip("statsmodels.stats.contingency_tables")
+    from statsmodels.stats.multitest import multipletests
+    from statsmodels.stats.proportion import proportion_confint
+
+    p_values = []
+    for gained, lost, n in thousand_tables():
+        p_values.append(mcnemar(gained, lost))
+        assert p_values[-1] == pytest.approx(contingency.mcnemar([[1, lost], [gained, 1]], exact=True).pvalue, abs=1e-12)
+        assert wilson_interval(gained, n) == pytest.approx(proportion_confint(gained, n, method="wilson"), abs=1e-12)
+    for start in range(0, 1000, 20):
+        assert holm(p_values[start : start + 20]) == pytest.approx(multipletests(p_values[start : start + 20], method="holm")[1])
+
+
+def test_tangos_interval_ends_where_the_score_test_begins_to_reject() -> None:
+    """The share that is lost under a supposed difference is found by scipy's search for the greatest likelihood, not by its formula."""
+
+    def statistic(gained: int, lost: int, n: int, difference: float) -> float:
+        def unlikely(share_lost: float) -> float:
+            shares = [share_lost + difference, share_lost, 1 - 2 * share_lost - difference]
+            return -sum(count * np.log(max(share, 1e-300)) for count, share in zip((gained, lost, n - gained - lost), shares, strict=True))
+
+        bounds = (max(0.0, -difference), (1 - difference) / 2)
+        share_lost = optimize.minimize_scalar(unlikely, bounds=bounds, method="bounded", options={"xatol": 1e-10}).x
+        return float((gained - lost - n * difference) / np.sqrt(n * (2 * share_lost + difference * (1 - difference))))
+
+    for gained, lost, n in [(30, 4, 100), (3, 9, 40), (60, 60, 400), (5, 0, 500), (1, 2, 10)]:
+        low, high = tango_interval(gained, lost, n)
+        assert statistic(gained, lost, n, low) == pytest.approx(1.959964, abs=1e-3)
+        assert statistic(gained, lost, n, high) == pytest.approx(-1.959964, abs=1e-3)
+
+
+def test_tangos_interval_is_symmetric_stays_within_one_and_has_a_width_without_a_disagreement() -> None:
+    low, high = tango_interval(30, 4, 100)
+    assert (-high, -low) == pytest.approx(tango_interval(4, 30, 100))
+    assert tango_interval(0, 0, 20) == pytest.approx((-(Z**2) / (20 + Z**2), Z**2 / (20 + Z**2)))  # worked out by hand
+    assert tango_interval(50, 0, 50)[1] <= 1.0
+    with pytest.raises(ValueError, match="got 3 and 4 of 5"):
+        tango_interval(3, 4, 5)
 
 
 def test_one_seed_each_uses_the_exact_test_and_counts_gains_and_losses() -> None:
@@ -42,6 +93,7 @@ def test_one_seed_each_uses_the_exact_test_and_counts_gains_and_losses() -> None
     after = [0.0] * 4 + [1.0] * 36 + [1.0] * 30 + [0.0] * 30
     found = compare(sides([before], [after]))
     assert (found.n, found.gained, found.lost, found.test) == (100, 30, 4, "exact McNemar")
+    assert (found.ci_low, found.ci_high) == tango_interval(30, 4, 100) and found.interval == "score interval (Tango)"
     assert found.difference == pytest.approx(0.26)
     assert found.p_value == pytest.approx(stats.binomtest(30, 34).pvalue)
     assert found.ci_low < 0.26 < found.ci_high
@@ -51,6 +103,7 @@ def test_seeds_are_averaged_inside_each_question() -> None:
     found = compare(sides([[1, 0, 0, 0], [1, 1, 0, 0]], [[1, 1, 1, 0], [1, 1, 0, 0]]))
     assert found.difference == pytest.approx((0 + 0.5 + 0.5 + 0) / 4)
     assert (found.gained, found.lost, found.test) == (2, 0, "paired sign-flip permutation")
+    assert found.interval == "bootstrap over questions"
 
 
 def test_questions_are_the_unit_so_a_second_identical_seed_adds_no_certainty() -> None:
@@ -58,7 +111,7 @@ def test_questions_are_the_unit_so_a_second_identical_seed_adds_no_certainty() -
     before, after = (random.random((1, 400)) < share for share in (0.4, 0.5))
     once = compare(sides(before.tolist(), after.tolist()))
     twice = compare(sides(before.tolist() * 2, after.tolist() * 2))
-    assert (once.ci_low, once.ci_high) == (twice.ci_low, twice.ci_high)
+    assert (once.ci_low, once.ci_high) == pytest.approx((twice.ci_low, twice.ci_high), abs=0.004)
 
 
 def test_sign_flip_agrees_with_the_exact_test_on_rights_and_wrongs() -> None:
@@ -80,21 +133,39 @@ def test_bootstrap_interval_agrees_with_scipys() -> None:
         assert bootstrap_interval(differences) == pytest.approx((low, high), abs=0.006)
 
 
-def test_the_interval_covers_the_truth_about_95_percent_of_the_time() -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("discordance", [0.05, 0.1, 0.2, 0.4])
+@pytest.mark.parametrize("gains", [0.5, 0.8, 1.0])
+def test_tangos_interval_covers_the_truth_in_95_percent_of_ten_thousand_comparisons(discordance: float, gains: float) -> None:
     random = np.random.default_rng(5)
-    covered, simulations, n = 0, 500, 500
-    for _ in range(simulations):
-        discordance, lean = random.uniform(0.05, 0.4), random.uniform(0.2, 0.8)
-        shares = [discordance * lean, discordance * (1 - lean), 1 - discordance]
-        differences = random.choice([1.0, -1.0, 0.0], size=n, p=shares)
-        low, high = bootstrap_interval(differences, resamples=2000, seed=int(random.integers(2**31)))
-        covered += low <= shares[0] - shares[1] <= high
-    assert 0.93 <= covered / simulations <= 0.97
+    interval = cache(tango_interval)
+    for n in (400, 1000):
+        shares = [discordance * gains, discordance * (1 - gains), 1 - discordance]
+        tables = random.multinomial(n, shares, size=5_000)
+        ends = np.array([interval(gained, lost, n) for gained, lost, _ in tables.tolist()])
+        covered = (ends[:, 0] <= shares[0] - shares[1]) & (shares[0] - shares[1] <= ends[:, 1])
+        assert 0.935 <= covered.mean() <= 0.965
+
+
+@pytest.mark.slow
+def test_the_bootstrap_of_averaged_seeds_covers_the_truth_in_95_percent_of_comparisons() -> None:
+    """Three seeds on each side; in thirds, how much better the candidate is on a question."""
+    random = np.random.default_rng(5)
+    thirds, sizes, covered = np.arange(-3, 4) / 3, np.array([0.7, 0.2, 0.1]), []
+    for discordance, gains in [(0.05, 0.5), (0.05, 1.0), (0.1, 0.8), (0.2, 0.5), (0.4, 0.8)]:
+        shares = [*(discordance * (1 - gains) * sizes[::-1]), 1 - discordance, *(discordance * gains * sizes)]
+        for counts in random.multinomial(400, shares, size=1_000):
+            low, high = bootstrap_interval(np.repeat(thirds, counts), resamples=400, seed=int(random.integers(2**31)))
+            covered.append(low <= thirds @ shares <= high)
+    for one in np.array(covered).reshape(5, 1_000).mean(axis=1):
+        assert 0.93 <= one <= 0.97
+    assert 0.935 <= np.mean(covered) <= 0.965
 
 
 def test_no_disagreement_at_all_still_leaves_an_interval_that_narrows_with_more_questions() -> None:
     few, many = bootstrap_interval(np.zeros(20)), bootstrap_interval(np.zeros(2000))
     assert few[0] < many[0] < 0 < many[1] < few[1] < 0.25
+    assert compare(sides([[1, 0] * 10], [[1, 0] * 10])).ci_low < 0
     assert bootstrap_interval(np.ones(50))[0] < 1.0
 
 
