@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from teacherlm.errors import UserError, unknown
 from teacherlm.log import say
-from teacherlm.training.watched import EvalSettings, SamplesSettings, Watched
+from teacherlm.training.material import Training
+from teacherlm.training.watched import EvalSettings, SamplesSettings
 
 if TYPE_CHECKING:
     from teacherlm.evaluation.loading import LoadedTask
@@ -108,39 +109,38 @@ class Observed:
     reader: "Reader"
 
 
-def build_watch(config: Any, observed: Observed) -> "Watch":
-    """`config`: a FinetuneConfig. Everything that is looked at while it trains.
+def build_watch(config: Training, observed: Observed) -> "Watch":
+    """Everything that is looked at while it trains.
 
     Raises: UserError for what cannot be looked at, before anything is trained.
     """
     from teacherlm.training.measuring import EVAL, Watch
 
-    watched: Watched = config
     _require_whole_weights(config)
-    settings = watched.eval or EvalSettings()
+    settings = config.eval or EvalSettings()
     tasks = load_in_memory(settings, observed.tokenizer, observed.facts, observed.name) if settings.tasks else None
     better = {**({HELD_OUT: False} if config.held_out else {}), **(tasks.higher_is_better() if tasks else {})}
-    if watched.best is not None and (watched.best.partition(",")[0] if "/" in watched.best else watched.best) not in better:
+    if config.best is not None and (config.best.partition(",")[0] if "/" in config.best else config.best) not in better:
         raise (
-            unknown("measurement to be best by", watched.best, better)
+            unknown("measurement to be best by", config.best, better)
             if better
-            else UserError(f"best: {watched.best} is not measured; set held_out, or eval: {{tasks: ...}}.")
+            else UserError(f"best: {config.best} is not measured; set held_out, or eval: {{tasks: ...}}.")
         )
-    if watched.no_train and not (tasks or watched.samples or config.held_out):
+    if config.no_train and not (tasks or config.samples or config.held_out):
         raise UserError("no_train: there is nothing to measure; set eval: {tasks: ...}, samples or held_out.")
-    best = "" if watched.best is None else watched.best if watched.best == HELD_OUT else EVAL + watched.best
+    best = "" if config.best is None else config.best if config.best == HELD_OUT else EVAL + config.best
     return Watch(
         tasks=tasks,
         tasks_often=settings.every or "",
-        sample=_sampler(watched.samples, config, observed) if watched.samples else None,
-        samples_often=(watched.samples.every if watched.samples else None) or settings.every or "",
+        sample=_sampler(config.samples, config, observed) if config.samples else None,
+        samples_often=(config.samples.every if config.samples else None) or settings.every or "",
         best=best,
-        higher=better.get((watched.best or "").partition(",")[0], False),
-        patience=watched.patience,
+        higher=better.get((config.best or "").partition(",")[0], False),
+        patience=config.patience,
     )
 
 
-def _require_whole_weights(config: Any) -> None:
+def _require_whole_weights(config: Training) -> None:
     """Raises: UserError where no process holds all weights."""
     if not (config.eval and config.eval.tasks) and not config.samples:
         return
@@ -154,7 +154,7 @@ def _require_whole_weights(config: Any) -> None:
             raise UserError(f"{what}: under ZeRO-3 no process holds the whole student; use zero2, or `evaluate` on its checkpoints.")
 
 
-def _sampler(settings: SamplesSettings, config: Any, observed: Observed) -> Any:
+def _sampler(settings: SamplesSettings, config: Training, observed: Observed) -> Any:
     from teacherlm.training.sampling_files import FOLDER, write_samples
 
     rows = _rows_to_sample(settings, config, observed)
@@ -172,7 +172,7 @@ def _sampler(settings: SamplesSettings, config: Any, observed: Observed) -> Any:
     return sample
 
 
-def _rows_to_sample(settings: SamplesSettings, config: Any, observed: Observed) -> "list[Sampled]":
+def _rows_to_sample(settings: SamplesSettings, config: Training, observed: Observed) -> "list[Sampled]":
     """Raises: UserError where there are none."""
     from teacherlm.training.sampling_files import Sampled
     from teacherlm.training.texts import read_split
@@ -194,7 +194,7 @@ def _rows_to_sample(settings: SamplesSettings, config: Any, observed: Observed) 
     return [Sampled(text, table.rows[numbers[text.where]]) for text in kept]
 
 
-def trained_texts(config: Any, table: "Table", reader: "Reader") -> "Callable[[], list[Text]]":
+def trained_texts(config: Training, table: "Table", reader: "Reader") -> "Callable[[], list[Text]]":
     """What gives the texts trained on, for messages; only then is the dataset read again."""
 
     def texts() -> "list[Text]":

@@ -10,13 +10,13 @@ import io
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from teacherlm import interrupt
 from teacherlm.errors import UserError
 from teacherlm.hosted.client import Client, Missing, Passing
 from teacherlm.hosted.material import Material, write_material
-from teacherlm.hosted.settings import OpenaiBackend
+from teacherlm.hosted.settings import Backend, OpenaiBackend
 from teacherlm.hosted.student import Hosted, write_hosted
 from teacherlm.log import say
 from teacherlm.prompts import gathered
@@ -31,12 +31,34 @@ OVER = ("failed", "cancelled")
 Facts = Callable[[Sequence[str]], Mapping[str, Any]]
 
 
-def tune(config: Any, template_facts: Facts) -> Outcome:
-    """`config`: a FinetuneConfig whose backend is an API. Writes training.jsonl, metrics.jsonl and model.json into its output.
+class Tuning(Protocol):
+    """What of the settings of `finetune`, which stand above, is told to an API."""
+
+    @property
+    def input(self) -> Path: ...
+    @property
+    def output(self) -> Path: ...
+    @property
+    def model(self) -> str | None: ...
+    @property
+    def backend(self) -> Backend: ...
+    @property
+    def train_on(self) -> str: ...
+    @property
+    def loss_on(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def limit(self) -> int | None: ...
+
+
+def tune(config: Tuning, template_facts: Facts) -> Outcome:
+    """Writes training.jsonl, metrics.jsonl and model.json into its output.
 
     Raises: UserError with the server's reason where the job fails, Stopped at a signal; the job goes on meanwhile.
     """
-    settings: OpenaiBackend = config.backend
+    settings = config.backend
+    assert isinstance(settings, OpenaiBackend)
     config.output.mkdir(parents=True, exist_ok=True)
     material = write_material(config.input, config.train_on, settings.form, config.limit, config.output)
     started = time.monotonic()
@@ -79,9 +101,10 @@ class _Notes:
         write_json(self.path, self.known)
 
 
-def _asked(config: Any) -> dict[str, Any]:
+def _asked(config: Tuning) -> dict[str, Any]:
     """What a job is told beside its file."""
-    settings: OpenaiBackend = config.backend
+    settings = config.backend
+    assert isinstance(settings, OpenaiBackend)
     body = {"model": str(config.model), "seed": config.seed, **({"suffix": settings.suffix} if settings.suffix else {})}
     return {**body, **({"hyperparameters": settings.hyperparameters} if settings.hyperparameters else {}), **settings.parameters}
 
@@ -99,7 +122,7 @@ def _uploaded(client: Client, material: Material) -> str:
     return _required(client, "uploading the rows", act)
 
 
-def _begun(client: Client, config: Any, file: str, key: str) -> str:
+def _begun(client: Client, config: Tuning, file: str, key: str) -> str:
     """Id of the job, begun where the server has no living one for the same."""
     body = {**_asked(config), "training_file": file, "metadata": {"teacherlm": key}}
 

@@ -5,11 +5,11 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from teacherlm.errors import UserError
 from teacherlm.training.encoding import encode
 from teacherlm.training.families import Family
+from teacherlm.training.material import Training
 from teacherlm.training.objective import Objective
 from teacherlm.training.texts import Reader, Table, Text
 from teacherlm.training.thoughts import answers_only
@@ -17,9 +17,9 @@ from teacherlm.training.token_cache import Tokens, entry_name, read_or_make
 
 
 def read_tokens(
-    config: Any, table: Table, reader: Reader, objective: Objective, family: Family, limit: int, specs: Sequence[str]
+    config: Training, table: Table, reader: Reader, objective: Objective, family: Family, limit: int, specs: Sequence[str]
 ) -> Tokens:
-    """`config`: a FinetuneConfig. Rows have at most `limit` tokens; `specs` are the rows' templates.
+    """Rows have at most `limit` tokens; `specs` are the rows' templates.
 
     Raises: UserError naming a row that cannot be trained on.
     """
@@ -41,8 +41,8 @@ def read_tokens(
     return read_or_make(name, make)
 
 
-def texts_of(config: Any, table: Table, reader: Reader) -> tuple[list[Text], list[Text]]:
-    """(trained on, held out), in the order of the rows in tokens. `config`: a FinetuneConfig."""
+def texts_of(config: Training, table: Table, reader: Reader) -> tuple[list[Text], list[Text]]:
+    """(trained on, held out), in the order of the rows in tokens."""
     texts: list[Text] = config.objective.texts(table, config.train_on, config.loss_on != "all", reader)
     return split(answers_only(texts) if config.loss_on == "answer" else texts, config.held_out, config.seed)
 
