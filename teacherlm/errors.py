@@ -15,6 +15,13 @@ class UserError(ValueError):
     """
 
 
+class Failed(Exception):
+    """Somebody's code raised, as a plugin of the user's: its traceback was shown there, and what did not hang on it is done.
+
+    One line and exit code 1.
+    """
+
+
 class Stopped(Exception):
     """Work that ended early because it was asked to (a signal); what was done is kept and the same command goes on from there."""
 

@@ -53,9 +53,10 @@ def build_cell(student: Student, task: "LoadedTask", manner: Manner, output: Pat
 
 
 def result_rows(cell: Cell, output: Path) -> Iterator[dict[str, Any]]:
-    """Rows of results.jsonl. `template` is null where the task or the student declares none."""
+    """Rows of results.jsonl; none of what could not be measured. `template` is null where the task or the student declares none."""
     found = cell.measured.read()
-    assert found is not None
+    if found is None:
+        return
     student, task = cell.student, cell.task
     for metric in found.metrics:
         yield {

@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from teacherlm.errors import UserError, unknown
+from teacherlm.evaluation.checks import isolated, refuse_without_gold
+from teacherlm.evaluation.failures import Failures
 from teacherlm.evaluation.shots import drawn_well
+from teacherlm.evaluation.task_files import class_file, task_files
 from teacherlm.prompts import gathered, short_name, template
 from teacherlm.store.fingerprint import sha256_of
 
@@ -79,10 +82,13 @@ def require_generation(loaded: LoadedTask, student: str) -> None:
         )
 
 
-def load_tasks(patterns: Sequence[str], folders: Sequence[Path], options: TaskOptions) -> list[LoadedTask]:
+def load_tasks(
+    patterns: Sequence[str], folders: Sequence[Path], options: TaskOptions, failures: Failures | None = None
+) -> list[LoadedTask]:
     """The tasks in the order named; a group or tag stands for its tasks, and `*` for every task whose name matches.
 
     Our own and the user's tasks are searched first; lm-eval's own only for names not found there (reading them takes seconds).
+    `failures`: where a task whose own code raises is noted, so that the others are loaded; without it that is raised.
     Raises: UserError for unknown names, patterns without match, data a task cannot read, and unreadable data.
     """
     names = _expand(patterns, tuple(folders))
@@ -90,8 +96,10 @@ def load_tasks(patterns: Sequence[str], folders: Sequence[Path], options: TaskOp
         raise UserError(f"data.{min(strangers)}: is not among the tasks measured ({', '.join(name for name, _ in names)}).")
     found: dict[str, LoadedTask] = {}
     for name, defaults in names:
-        for task_name, task in _load(name, defaults, tuple(folders), options).items():
-            found.setdefault(task_name, _prepared(task_name, task, options))
+        with isolated(name, folders, failures):
+            for task_name, task in _load(name, defaults, tuple(folders), options).items():
+                with isolated(task_name, folders, failures):
+                    found.setdefault(task_name, _prepared(task_name, task, options))
     return list(found.values())
 
 
@@ -162,11 +170,8 @@ def _load(name: str, defaults: bool, folders: tuple[Path, ...], options: TaskOpt
         raise UserError(f"data: the task '{name}' brings its own data and cannot read {data}; say which tasks it is for: {{task: path}}.")
     told = {**options.taught, "data": str(data) if data is not None else None, "split": options.split}
     metadata = json.dumps({key: value for key, value in told.items() if value is not None})
-    try:
-        with _quiet():
-            return dict(_manager(folders, defaults, metadata).load([name])["tasks"])
-    except (ValueError, OSError, ConnectionError) as error:
-        raise UserError(f"task '{name}': {str(error).splitlines()[0] if str(error) else type(error).__name__}") from error
+    with _quiet():
+        return dict(_manager(folders, defaults, metadata).load([name])["tasks"])
 
 
 def build_requests(task: Any, options: TaskOptions, **chat: Any) -> None:
@@ -189,7 +194,9 @@ def _prepared(name: str, task: Any, options: TaskOptions) -> LoadedTask:
     if shots and pool is not None and len(pool) < shots:
         raise UserError(f"task '{name}': {shots} shots asked for, but its data holds {len(pool)} rows to take them from.")
     build_requests(task, options)
-    return LoadedTask(name, task, shots or 0, _templates(name, task), _content(name, task, options), options)
+    loaded = LoadedTask(name, task, shots or 0, _templates(name, task), _content(name, task, options), options)
+    refuse_without_gold(loaded)
+    return loaded
 
 
 @contextlib.contextmanager
@@ -244,10 +251,9 @@ def _content(name: str, task: Any, options: TaskOptions) -> str:
 
 
 def _source_hashes(task: Any) -> list[str]:
-    """Of the task's YAML, those it may include, and the python beside it; and of our own rules of answers where they score."""
-    source = Path(str(_metadata(task).get("config_source", "")))
-    if not source.is_file():
-        return []
-    beside = [path for pattern in ("*.py", "_*") for path in source.parent.glob(pattern) if path.is_file()]
-    rules = list(RULES_OF_ANSWERS.glob("*.py")) if source.parent == OURS else []
-    return [sha256_of(path) for path in sorted({source, *beside, *rules})]
+    """Of the task's files, and of our own rules of answers where they score."""
+    declared = Path(str(_metadata(task).get("config_source", "")))
+    sources = [declared if declared.is_file() else None, class_file(task)]
+    files = {file for source in sources if source for file in task_files(source)}
+    rules = set(RULES_OF_ANSWERS.glob("*.py")) if any(file.parent == OURS for file in files) else set()
+    return [sha256_of(path) for path in sorted(files | rules)]

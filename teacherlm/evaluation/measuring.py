@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from teacherlm.evaluation.cells import Cell
+from teacherlm.evaluation.failures import Failures
 from teacherlm.evaluation.measured import Result
 from teacherlm.evaluation.students import LoadOptions
 from teacherlm.log import say
@@ -14,15 +15,16 @@ if TYPE_CHECKING:
     from teacherlm.evaluation.harness import EngineLM, HostedLM
 
 
-def measure_all(cells: Sequence[Cell], options: LoadOptions) -> None:
-    """One student, loaded once, on the tasks it was not measured on yet."""
+def measure_all(cells: Sequence[Cell], options: LoadOptions, failures: Failures) -> None:
+    """One student, loaded once, on the tasks it was not measured on yet; one that fails does not keep it from the next."""
     if not cells:
         return
     from teacherlm.evaluation.harness import build_student
 
     student = build_student(cells[0].student, options)
     for cell in cells:
-        measure(student, cell)
+        with failures.noted(f"task '{cell.task.name}'"):
+            measure(student, cell)
 
 
 def measure(student: "EngineLM | HostedLM", cell: Cell) -> None:

@@ -47,12 +47,12 @@ def score(
         scores: dict[str, Any] = {}
         for name in instances[0].filtered_resps:
             found = task.process_results(instances[0].doc, [instance.filtered_resps[name] for instance in instances])
-            scores |= {_metric_name(metric, name): value for metric, value in found.items()}
+            scores |= {_metric_name(metric, name): _plain(value) for metric, value in found.items()}
         for metric, value in scores.items():
             values[metric].append(value)
         row = _row(loaded, names[doc_id], instances, scores, sum(tokens[id(instance)] for instance in instances))
         rows.append({**row, **({"begun": begun[id(instances[0])]} if begun[id(instances[0])] else {})})
-    return rows, tuple(_metric(task, name, found, with_errors) for name, found in values.items())
+    return rows, tuple(_metric(loaded, name, found, [*names.values()], with_errors) for name, found in values.items())
 
 
 def predicted_examples(loaded: LoadedTask, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -88,13 +88,25 @@ def _metric_name(metric: str, filter_name: str) -> str:
     return metric if filter_name == "none" else f"{metric},{filter_name}"
 
 
-def _metric(task: Any, name: str, values: list[Any], with_error: bool) -> Metric:
+def _plain(value: Any) -> Any:
+    """numpy's numbers, which are not all numbers to python, as python's own."""
+    return value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def _metric(loaded: LoadedTask, name: str, values: list[Any], items: Sequence[str], with_error: bool) -> Metric:
+    """Raises: UserError for what is not a number, of a mean naming the first item that scored none."""
     from lm_eval.api.metrics import mean, stderr_for_metric
 
-    aggregate = task.aggregation().get(name.split(",")[0], mean)
-    value = aggregate(values)
-    if not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise UserError(f"task '{task.task_name}': metric '{name}' is not a number, found {value!r}.")
+    aggregate = loaded.task.aggregation().get(name.split(",")[0], mean)
+    bad = next((i for i, value in enumerate(values) if not _is_number(value)), None) if aggregate is mean else None
+    value = _plain(aggregate(values)) if bad is None else values[bad]
+    if not _is_number(value):
+        where = f" (item '{items[bad]}')" if bad is not None and len(items) == len(values) else ""
+        raise UserError(f"task '{loaded.name}': metric '{name}' is not a number, found {value!r}{where}.")
     stderr = stderr_for_metric(aggregate, BOOTSTRAP_ITERATIONS) if with_error and len(values) > 1 else None
     return Metric(name, float(value), float(stderr(values)) if stderr else None, len(values))
 

@@ -105,6 +105,12 @@ def find_students(model: str, revision: str, which: Literal["all", "last", "best
     return [_student(checkpoint) for checkpoint in (found[-1:] if which == "last" else found)]
 
 
+def damaged_checkpoints(model: str) -> list[Path]:
+    """Those of a run that were complete once, and whose files are no longer those that were written."""
+    sealed = [folder for folder in sorted(Path(model).glob("checkpoint-*")) if (folder / COMPLETE).is_file()]
+    return [folder for folder in sealed if read_checkpoint(folder) is None]
+
+
 def best_of(run: Path) -> str:
     """The name of the checkpoint that the training marked. Raises: UserError where it marked none."""
     if not (run / BEST).is_file():

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from teacherlm.errors import Stopped, UserError
+from teacherlm.errors import Failed, Stopped, UserError
 from teacherlm.interrupt import WARNING
 from teacherlm.launch.cards import VISIBLE
 from teacherlm.launch.torchrun import PARENT
@@ -34,7 +34,7 @@ class Broken(RuntimeError):
 def perform_apart(file: Path, processes: int, cards: Sequence[str] = ()) -> None:
     """Do the job of a frozen file in new processes, and say what they say.
 
-    Raises: what the job raised, as UserError, Stopped or Broken.
+    Raises: what the job raised, as UserError, Failed, Stopped or Broken.
     """
     with tempfile.TemporaryDirectory(prefix="teacherlm-") as folder:
         end = Path(folder) / "end.json"
@@ -84,6 +84,8 @@ def _ended(told: Mapping[str, Any], code: int, processes: int) -> Exception:
         return Broken(f"{what} killed (out of memory?)" if code > 128 or code < 0 else f"it ended with {code}")
     if "stopped" in told:
         return Stopped(told["message"], told["stopped"])
+    if told["kind"] == Failed.__name__:
+        return Failed(told["message"])
     return UserError(told["message"]) if told["user"] else Broken(f"{told['kind']}: {told['message']}")
 
 

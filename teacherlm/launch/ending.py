@@ -4,7 +4,7 @@ import os
 import sys
 import time
 
-from teacherlm.errors import Stopped, UserError
+from teacherlm.errors import Failed, Stopped, UserError
 from teacherlm.launch.apart import tell_end
 from teacherlm.together import is_main
 
@@ -15,7 +15,7 @@ LET_THE_FIRST_SPEAK = 3.0
 def end_code(error: BaseException) -> int | None:
     """None for a bug, which keeps its traceback."""
     told = tell_end(error)
-    if not isinstance(error, (UserError, Stopped)):
+    if not isinstance(error, (UserError, Failed, Stopped)):
         return None
     if not told:
         if not is_main():
@@ -23,6 +23,8 @@ def end_code(error: BaseException) -> int | None:
         print(f"teacherlm: {error}", file=sys.stderr)
     if isinstance(error, UserError):
         return 2
+    if isinstance(error, Failed):
+        return 1
     if not told and "SLURM_JOB_ID" in os.environ:  # else the one that started this process does it
         from teacherlm.launch.requeue import requeue
 

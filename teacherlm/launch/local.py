@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TextIO
 
 from teacherlm.catalog import find
-from teacherlm.errors import Stopped, UserError
+from teacherlm.errors import Failed, Stopped, UserError
 from teacherlm.launch.apart import Broken, perform_apart
 from teacherlm.launch.cards import find_cards
 from teacherlm.launch.job import frozen, write_frozen
@@ -48,6 +48,8 @@ def failure_of(error: BaseException) -> Failure:
         return Failure(f"stopped: {error}", by_user=True, stopped=error.exit_code)
     if isinstance(error, UserError):
         return Failure(str(error), by_user=True)
+    if isinstance(error, Failed):
+        return Failure(str(error), by_user=False)
     return Failure(f"{type(error).__name__}: {error}", by_user=False)
 
 
@@ -236,7 +238,7 @@ def _work(file: Path, label: str, log: Path, apart: Apart | None = None) -> Fail
                 perform_apart(file, apart.processes, apart.cards)
             else:
                 perform_job(file)
-        except (UserError, Stopped) as error:
+        except (UserError, Failed, Stopped) as error:
             return failure_of(error)
         except Broken as error:
             return Failure(f"{error} (see {log})", by_user=False)

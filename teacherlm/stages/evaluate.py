@@ -10,9 +10,10 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from teacherlm.errors import UserError
 from teacherlm.evaluation.cells import Manner, build_cell, result_rows
+from teacherlm.evaluation.failures import Failures
 from teacherlm.evaluation.measured import FOLDER
 from teacherlm.evaluation.measuring import measure_all
-from teacherlm.evaluation.students import LoadOptions, find_students, refuse_mismatch
+from teacherlm.evaluation.students import LoadOptions, damaged_checkpoints, find_students, refuse_mismatch
 from teacherlm.hosted.settings import ApiSettings
 from teacherlm.log import say
 from teacherlm.stage import Alias, Input, Model, Outcome, Runtime, Source, Stage, StageConfig
@@ -105,9 +106,10 @@ class EvaluateConfig(StageConfig):
 def evaluate(config: EvaluateConfig) -> Outcome:
     from teacherlm.evaluation.loading import TaskOptions, load_tasks
 
+    failures = Failures()
     students = find_students(config.input, config.revision, config.checkpoints, config.api)
     options = TaskOptions(config.data, config.split, config.shots, config.limit, config.max_new_tokens, config.seed, students[0].taught)
-    tasks = load_tasks(config.tasks, config.include_path, options)
+    tasks = load_tasks(config.tasks, config.include_path, options, failures)
     for student in students:
         for task in tasks:
             refuse_mismatch(student, task, config.allow_template_mismatch)
@@ -117,10 +119,15 @@ def evaluate(config: EvaluateConfig) -> Outcome:
     if len(cells) > len(todo):
         say(f"{len(cells) - len(todo)} of {len(cells)} measurements are already there.")
     load = LoadOptions(config.revision, config.dtype, config.device, config.batch_size, config.seed, config.trust_remote_code)
+    for folder in damaged_checkpoints(config.input):
+        failures.mistakes.append(f"{folder} is torn: remove it, or train it again")  # a warning has been said
     for student in students:
-        measure_all([cell for cell in todo if cell.student is student], load)
+        with failures.noted(student.path):
+            measure_all([cell for cell in todo if cell.student is student], load, failures)
     rows = [row for cell in cells for row in result_rows(cell, config.output)]
-    write_jsonl(config.output / "results.jsonl", rows)
+    if rows:
+        write_jsonl(config.output / "results.jsonl", rows)
+    failures.end(f"measured and kept in {config.output}: {len({row['predictions'] for row in rows})}; the same command does the rest")
     return Outcome(
         counts={"checkpoints": len(students), "tasks": len(tasks), "measured": len(todo), "already measured": len(cells) - len(todo)},
         metrics={f"{row['checkpoint']}.{row['task']}.{row['metric']}": row["value"] for row in rows},

@@ -175,14 +175,18 @@ def test_a_base_model_declares_no_template_and_the_result_says_so(tmp_path: Path
     assert (row["checkpoint"], row["template"], row["task_template"]) == ("checkpoint-10", None, "teacherlm")
 
 
-def test_torn_checkpoints_are_left_out_and_one_alone_is_refused(tmp_path: Path, words: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_others_are_measured_beside_a_torn_checkpoint_and_one_alone_is_refused(
+    tmp_path: Path, words: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run, output = tmp_path / "finetune", tmp_path / "evaluate"
     write_checkpoint(run, 10)
     torn = write_checkpoint(run, 20)
     (torn / "model.safetensors").write_bytes(b"half")
     values = {"output": output, "tasks": "questions", "data": words, "max_new_tokens": 4}
-    assert evaluate(config(input=run, **values)).counts["checkpoints"] == 1
+    with pytest.raises(UserError, match=r"checkpoint-20 is torn: remove it, or train it again \(measured and kept in "):
+        evaluate(config(input=run, **values))
     assert "checkpoint-20 is torn" in capsys.readouterr().err
+    assert {row["checkpoint"] for row in rows_of(output / "results.jsonl")} == {"checkpoint-10"}
     with pytest.raises(UserError, match=r"checkpoint-20: this checkpoint is torn"):
         evaluate(config(input=torn, **values))
     (tmp_path / "empty").mkdir()
