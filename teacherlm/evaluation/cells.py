@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from teacherlm.evaluation.measured import Measured, measured
-from teacherlm.evaluation.students import Student
+from teacherlm.evaluation.students import Protocol, Student
 
 if TYPE_CHECKING:
     from teacherlm.evaluation.loading import LoadedTask
@@ -32,6 +32,7 @@ class Manner:
     seed: int
     version: int
     """Of the stage."""
+    protocol: Protocol = "lm_eval"
 
 
 def build_cell(student: Student, task: "LoadedTask", manner: Manner, output: Path) -> Cell:
@@ -42,7 +43,7 @@ def build_cell(student: Student, task: "LoadedTask", manner: Manner, output: Pat
     if student.api:
         require_generation(task, student.name)
     chat = None if student.api else chat_of(student, task)  # there the server puts the turns
-    settings: dict[str, Any] = {**asdict(manner), **({"chat": asdict(chat)} if chat else {})}
+    settings: dict[str, Any] = {**_manner(manner, task), **({"chat": asdict(chat)} if chat else {})}
     if student.is_encoder_decoder:
         settings["letters_begin_in"] = "decoder"
     if student.prefix:
@@ -50,6 +51,14 @@ def build_cell(student: Student, task: "LoadedTask", manner: Manner, output: Pat
     if task.shots:
         settings["shots"] = "whole"
     return Cell(student, task, chat, measured(output, student.content, task.content, settings))
+
+
+def _manner(manner: Manner, task: "LoadedTask") -> dict[str, Any]:
+    """The protocol decides nothing where a student only writes."""
+    told = asdict(manner)
+    if manner.protocol == "lm_eval" or all(instance.request_type == "generate_until" for instance in task.task.instances):
+        del told["protocol"]
+    return told
 
 
 def result_rows(cell: Cell, output: Path) -> Iterator[dict[str, Any]]:
@@ -77,4 +86,5 @@ def result_rows(cell: Cell, output: Path) -> Iterator[dict[str, Any]]:
             "tokens": found.tokens,
             "seconds": found.seconds,
             **({"begun": found.begun} if found.begun else {}),
+            **({"encoding": found.encoding} if found.encoding else {}),
         }

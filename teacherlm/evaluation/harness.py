@@ -22,7 +22,7 @@ from teacherlm.errors import UserError
 from teacherlm.evaluation.beginnings import beginning, moved
 from teacherlm.evaluation.loading import LoadedTask
 from teacherlm.evaluation.scoring import Answer
-from teacherlm.evaluation.students import LoadOptions, Student
+from teacherlm.evaluation.students import LoadOptions, Protocol, Student
 from teacherlm.log import progress
 from teacherlm.records import Completion, Engine, Load, Request, Sampling
 
@@ -38,7 +38,7 @@ class EngineLM(HFLM):  # type: ignore[misc]
 
     add_bos_token: bool | None
 
-    def __init__(self, engine: TransformersEngine, batch_size: int) -> None:
+    def __init__(self, engine: TransformersEngine, batch_size: int, protocol: Protocol = "lm_eval") -> None:
         noted = logging.getLogger("lm_eval.models.huggingface")
         level = noted.level
         noted.setLevel(logging.ERROR)  # it warns that a model in memory was given, which is the point
@@ -46,6 +46,7 @@ class EngineLM(HFLM):  # type: ignore[misc]
         super().__init__(pretrained=engine.model, tokenizer=engine.tokenizer, batch_size=batch_size, **given)
         noted.setLevel(level)
         self.engine = engine
+        self.protocol = protocol
 
     @contextmanager
     def rendered(self) -> Iterator[None]:
@@ -58,8 +59,21 @@ class EngineLM(HFLM):  # type: ignore[misc]
             self.add_bos_token, self.engine.texts.rendered = before, False
 
     def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
-        context_ids, continuation_ids = super()._encode_pair(context, continuation)
+        if self.protocol == "teacherlm" and not self.engine.seq2seq:
+            context_ids, continuation_ids = (self.tok_encode(text, add_special_tokens=False) for text in (context, continuation))
+        else:
+            context_ids, continuation_ids = super()._encode_pair(context, continuation)
         return context_ids, [*self.engine.texts.opening, *continuation_ids]
+
+    def encoding(self, loaded: LoadedTask) -> str:
+        """How a question and an answer that is weighed behind it become tokens; "" for a task that weighs none behind a text."""
+        weighed = (one.args for one in loaded.task.instances if one.request_type == "loglikelihood" and one.args[0])
+        asked = next(weighed, None)
+        if asked is None:
+            return ""
+        first = self._encode_pair(*asked)[0][:1]
+        bos = "BOS" if first and first[0] == self.tokenizer.bos_token_id else "no BOS"
+        return f"{'apart' if self.protocol == 'teacherlm' or self.engine.seq2seq else 'together'}, {bos}"
 
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
         return [_written(one, f"item {request.doc_id}").text for one, request in zip(self.completions(requests), requests, strict=True)]
@@ -147,6 +161,10 @@ class HostedLM:
         """What was written for each of lm-eval's requests, in their order."""
         return _completions(self.engine, requests)
 
+    def encoding(self, loaded: LoadedTask) -> str:
+        """It weighs nothing."""
+        return ""
+
 
 def build_student(student: Student, options: LoadOptions) -> "EngineLM | HostedLM":
     """A student in memory, or at the other end of the line.
@@ -161,4 +179,4 @@ def build_student(student: Student, options: LoadOptions) -> "EngineLM | HostedL
         check_model_folder(Path(student.path))
     model, tokenizer = load_model(student.path, options.revision, options.dtype, options.device, options.trust_remote_code)
     identity = f"{student.name}@{student.content}, {options.dtype}, seed {options.seed}"
-    return EngineLM(TransformersEngine(model, tokenizer, identity, Load(rows=options.batch_size)), options.batch_size)
+    return EngineLM(TransformersEngine(model, tokenizer, identity, Load(rows=options.batch_size)), options.batch_size, options.protocol)

@@ -38,6 +38,8 @@ class Result:
     seconds: float
     begun: str = ""
     """What an encoder-decoder's answers were begun with, where they were: ` The answer is (`."""
+    encoding: str = ""
+    """How questions and the answers weighed behind them became tokens (`together, BOS`); "" where none were weighed, or nobody noted it."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Measured:
         if not path.is_file():
             return None
         found = read_json(path)
-        return Result(tuple(Metric(**metric) for metric in found["metrics"]), found["tokens"], found["seconds"], found.get("begun", ""))
+        return Result(**{**found, "metrics": tuple(Metric(**metric) for metric in found["metrics"])})
 
     def write(self, predictions: Iterable[Mapping[str, Any]], examples: Sequence[Mapping[str, Any]], result: Result) -> None:
         """`examples` are the task's rows with what was written for them; none for a task where nothing is written."""

@@ -34,9 +34,10 @@ def measure(student: "EngineLM | HostedLM", cell: Cell) -> None:
     started = time.monotonic()
     with _as_taught(cell, student):
         predictions, metrics = score(cell.task, ask(student, cell.task))
+        encoding = student.encoding(cell.task)
     seconds = time.monotonic() - started
     begun = next((row["begun"] for row in predictions if row.get("begun")), "")
-    result = Result(metrics, sum(row["tokens"] for row in predictions), seconds, begun)
+    result = Result(metrics, sum(row["tokens"] for row in predictions), seconds, begun, encoding)
     cell.measured.write(predictions, predicted_examples(cell.task, predictions), result)
     first = metrics[0]
     spread = f" ± {first.stderr:.3f}" if first.stderr is not None else ""

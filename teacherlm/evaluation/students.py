@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from teacherlm.evaluation.loading import LoadedTask
 
 
+Protocol = Literal["lm_eval", "teacherlm"]
+"""How a question and a letter weighed behind it become tokens: as plain lm-eval does, or apart and without a BOS as TeacherLM did."""
+
+
 @dataclass(frozen=True)
 class Student:
     name: str
@@ -74,6 +78,7 @@ class LoadOptions:
     batch_size: int = 32
     seed: int = 0
     trust_remote_code: bool = False
+    protocol: Protocol = "lm_eval"
 
 
 def find_students(model: str, revision: str, which: Literal["all", "last", "best"], api: ApiSettings | None = None) -> list[Student]:

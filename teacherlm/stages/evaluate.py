@@ -13,7 +13,7 @@ from teacherlm.evaluation.cells import Manner, build_cell, result_rows
 from teacherlm.evaluation.failures import Failures
 from teacherlm.evaluation.measured import FOLDER
 from teacherlm.evaluation.measuring import measure_all
-from teacherlm.evaluation.students import LoadOptions, damaged_checkpoints, find_students, refuse_mismatch
+from teacherlm.evaluation.students import LoadOptions, Protocol, damaged_checkpoints, find_students, refuse_mismatch
 from teacherlm.hosted.settings import ApiSettings
 from teacherlm.log import say
 from teacherlm.stage import Alias, Input, Model, Outcome, Runtime, Source, Stage, StageConfig
@@ -67,6 +67,9 @@ class EvaluateConfig(StageConfig):
     """Measure the first so many questions of each task only (for trying out)."""
     max_new_tokens: Annotated[int | None, Field(ge=1)] = None
     """Longest answer of tasks where the student writes; by default as the task says."""
+    protocol: Protocol = "lm_eval"
+    """How a question and a letter weighed behind it become tokens: lm_eval together, with the BOS that the tokenizer adds, as plain lm_eval
+    does; teacherlm apart and without a BOS, as TeacherLM's own evaluation did."""
     include_path: list[Input] = []
     """Folders with your own lm-eval task YAMLs."""
     allow_template_mismatch: bool = False
@@ -113,12 +116,14 @@ def evaluate(config: EvaluateConfig) -> Outcome:
     for student in students:
         for task in tasks:
             refuse_mismatch(student, task, config.allow_template_mismatch)
-    manner = Manner(config.dtype, config.seed, VERSION)
+    manner = Manner(config.dtype, config.seed, VERSION, config.protocol)
     cells = [build_cell(student, task, manner, config.output) for student in students for task in tasks]
     todo = [cell for cell in cells if cell.measured.read() is None]
     if len(cells) > len(todo):
         say(f"{len(cells) - len(todo)} of {len(cells)} measurements are already there.")
-    load = LoadOptions(config.revision, config.dtype, config.device, config.batch_size, config.seed, config.trust_remote_code)
+    load = LoadOptions(
+        config.revision, config.dtype, config.device, config.batch_size, config.seed, config.trust_remote_code, config.protocol
+    )
     for folder in damaged_checkpoints(config.input):
         failures.mistakes.append(f"{folder} is torn: remove it, or train it again")  # a warning has been said
     for student in students:
