@@ -140,7 +140,7 @@ def _ask(student: "EngineLM | HostedLM", kind: str, loaded: LoadedTask, position
     answers = []
     for one, request in zip(student.completions(requests), requests, strict=True):
         _written(one, f"task '{loaded.name}', item '{loaded.item_id(request.doc, request.doc_id)}'")
-        answers.append(Answer(one.text, one.tokens))
+        answers.append(Answer(one.text, one.tokens, finish=one.finish))
     return answers
 
 

@@ -16,6 +16,7 @@ from teacherlm.errors import UserError, unknown
 from teacherlm.evaluation.checks import isolated, refuse_without_gold
 from teacherlm.evaluation.failures import Failures
 from teacherlm.evaluation.shots import drawn_well
+from teacherlm.evaluation.stock import STOCK, say_whose, stock_manager
 from teacherlm.evaluation.task_files import class_file, task_files
 from teacherlm.prompts import gathered, short_name, template
 from teacherlm.store.fingerprint import sha256_of
@@ -107,16 +108,26 @@ def _expand(patterns: Sequence[str], folders: tuple[Path, ...]) -> list[tuple[st
     """(name, whether it is one of lm-eval's own)."""
     names: dict[str, bool] = {}
     for pattern in patterns:
-        defaults = False
-        matches = _matches(pattern, _manager(folders, False))
-        if not matches:
-            defaults = True
-            matches = _matches(pattern, _manager(folders, True))
-        if not matches:
+        found = _found(pattern, folders)
+        if not found:
             raise _unknown_task(pattern, folders)
-        for name in matches:
+        for name, defaults in found.items():
             names.setdefault(name, defaults)
     return list(names.items())
+
+
+def _found(pattern: str, folders: tuple[Path, ...]) -> dict[str, bool]:
+    """Name -> whether it is one of lm-eval's own; nothing where no task is called so."""
+    if pattern.startswith(STOCK):
+        return {STOCK + name: True for name in _matches(pattern.removeprefix(STOCK), stock_manager())}
+    for defaults in (False, True):
+        manager = _manager(folders, defaults)
+        if matches := _matches(pattern, manager):
+            for name in matches:
+                if manager.task_index[name].yaml_path == OURS / f"{name}.yaml":
+                    say_whose(name)
+            return dict.fromkeys(matches, defaults)
+    return {}
 
 
 def _matches(pattern: str, manager: Any) -> list[str]:
@@ -128,6 +139,9 @@ def _matches(pattern: str, manager: Any) -> list[str]:
 def _unknown_task(pattern: str, folders: tuple[Path, ...]) -> UserError:
     if any(mark in pattern for mark in "*?["):
         return UserError(f"tasks: no task matches '{pattern}'.")
+    if pattern.startswith(STOCK):
+        name = pattern.removeprefix(STOCK)
+        return unknown("task of lm-eval's own", name, difflib.get_close_matches(name, stock_manager().all_tasks, n=3, cutoff=0.5))
     own = _manager(folders, False).all_tasks
     close = difflib.get_close_matches(pattern, _manager(folders, True).all_tasks, n=3, cutoff=0.5)
     return unknown("task", pattern, {*own, *close})
@@ -165,13 +179,23 @@ def _refuse_broken_yaml(folder: Path) -> None:
 def _load(name: str, defaults: bool, folders: tuple[Path, ...], options: TaskOptions) -> dict[str, Any]:
     """Task name -> lm-eval's task."""
     data = options.data.get(name) if isinstance(options.data, Mapping) else options.data
-    index = _manager(folders, defaults).task_index
-    if data is not None and "custom_dataset" not in (index[name].cfg or {}):
+    stock, name_there = name.startswith(STOCK), name.removeprefix(STOCK)
+    configs = _configs(name_there, (stock_manager() if stock else _manager(folders, defaults)).task_index)
+    if data is not None and any("custom_dataset" not in config for config in configs):
         raise UserError(f"data: the task '{name}' brings its own data and cannot read {data}; say which tasks it is for: {{task: path}}.")
     told = {**options.taught, "data": str(data) if data is not None else None, "split": options.split}
     metadata = json.dumps({key: value for key, value in told.items() if value is not None})
     with _quiet():
-        return dict(_manager(folders, defaults, metadata).load([name])["tasks"])
+        manager = stock_manager(metadata) if stock else _manager(folders, defaults, metadata)
+        return {(STOCK if stock else "") + found: task for found, task in manager.load([name_there])["tasks"].items()}
+
+
+def _configs(name: str, index: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The YAML of a task, or of each task of a group or tag."""
+    config = index[name].cfg
+    inside = index[name].tags if config is None else config.get("task")
+    members = [one for one in inside if isinstance(one, str) and one in index] if isinstance(inside, (list, set)) else []
+    return [found for one in members for found in _configs(one, index)] or [config or {}]
 
 
 def build_requests(task: Any, options: TaskOptions, **chat: Any) -> None:

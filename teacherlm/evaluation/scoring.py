@@ -12,6 +12,13 @@ from teacherlm.evaluation.loading import LoadedTask
 from teacherlm.evaluation.measured import Metric
 from teacherlm.prompts import said_answer
 
+
+class Written(str):
+    """A text that a model wrote, with how it ended, for tasks of ours that measure that; other tasks see a text."""
+
+    finish: str
+
+
 BOOTSTRAP_ITERATIONS = 1000
 """For metrics without a closed standard error (F1, BLEU, ...)."""
 
@@ -25,6 +32,17 @@ class Answer:
     """Tokens generated."""
     begun: str = ""
     """The end of the request's context that was given to an encoder-decoder as the beginning of its own answer."""
+    finish: str = ""
+    """How a text ended, where that is known: by itself (`stop`), or cut off (`length`)."""
+
+    @property
+    def response(self) -> Any:
+        """What a task's own rules are given."""
+        if not self.finish or not isinstance(self.value, str):
+            return self.value
+        written = Written(self.value)
+        written.finish = self.finish
+        return written
 
 
 def score(
@@ -36,7 +54,7 @@ def score(
     """
     task = loaded.task
     for instance, given in zip(task.instances, answers, strict=True):
-        instance.resps, instance.filtered_resps = [one.value for one in given], {}
+        instance.resps, instance.filtered_resps = [one.response for one in given], {}
     task.apply_filters()
     tokens = {id(instance): sum(one.tokens for one in given) for instance, given in zip(task.instances, answers, strict=True)}
     begun = {id(instance): given[0].begun for instance, given in zip(task.instances, answers, strict=True)}
@@ -129,8 +147,8 @@ def _output(instances: list[Any]) -> Any:
     """The text written (a list where the task asks several times), or the log-likelihood of every choice."""
     if instances[0].request_type == "loglikelihood":
         return [float(instance.resps[0][0]) for instance in instances]
-    first = instances[0].resps
-    return first[0] if len(first) == 1 else list(first)
+    first = [str(one) if isinstance(one, Written) else one for one in instances[0].resps]
+    return first[0] if len(first) == 1 else first
 
 
 def _gold(task: Any, doc: Any) -> Any:

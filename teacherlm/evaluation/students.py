@@ -10,7 +10,7 @@ from teacherlm.errors import UserError
 from teacherlm.evaluation.measured import checkpoint_content, model_content
 from teacherlm.hosted.settings import ApiSettings
 from teacherlm.hosted.student import settings_of
-from teacherlm.prompts import covers, short_name
+from teacherlm.prompts import ANY, covers, short_name
 from teacherlm.store.checkpoints import BEST, COMPLETE, Checkpoint, find_checkpoints, is_model_folder, read_checkpoint
 from teacherlm.store.files import read_json
 from teacherlm.store.manifest import require_finished
@@ -57,9 +57,10 @@ class Student:
 
     @property
     def taught(self) -> Mapping[str, Any]:
-        """What a task has to know to ask it: of a regression its words, columns and the range of the targets."""
+        """What a task has to know to ask it: its template; of a regression the words, columns and the range of the targets."""
         told: Mapping[str, Any] = self.facts.get("regression", {})
-        return {**told, "target": self.facts["train_on"]} if told else {}
+        words = {"taught_by": self.templates[0]} if len(self.templates) == 1 and not self.templates[0].endswith(ANY) else {}
+        return {**told, "target": self.facts["train_on"]} if told else words
 
     @property
     def templates(self) -> tuple[str, ...]:

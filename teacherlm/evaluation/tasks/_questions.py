@@ -65,21 +65,20 @@ def _ours(rows: Dataset, data: str) -> Dataset:
     missing = [column for column in COLUMNS if column not in rows.column_names]
     if missing:
         raise ValueError(f"{data}: column '{missing[0]}' is missing: it was not written by `prepare`.")
+    given = rows["references"] if "references" in rows.column_names else [None] * len(rows)
+    references = [several or [answer] for several, answer in zip(given, rows["answer"], strict=True)]
     ours = rows.select_columns(list(COLUMNS))
-    words = [_words(*row) for row in zip(ours["template"], ours["answer"], ours["choices"], strict=True)]
-    given = rows["references"] if "references" in rows.column_names else [None] * len(ours)
-    references = [several or [answer] for several, answer in zip(given, ours["answer"], strict=True)]
-    features = Features(
-        {
-            **ours.features,
-            "references": List(Value("string")),
-            "stated": Value("string"),
-            "letter_prefix": Value("string"),
-            "options": List(Value("string")),
-        }
-    )
-    worded = {name: [row[i] for row in words] for i, name in enumerate(WORDED)}
-    return Dataset.from_dict({**{name: ours[name] for name in COLUMNS}, "references": references, **worded}, features=features)
+    features = Features({**ours.features, "references": List(Value("string"))})
+    return worded(Dataset.from_dict({**{name: ours[name] for name in COLUMNS}, "references": references}, features=features))
+
+
+def worded(rows: Dataset) -> Dataset:
+    """The rows with what the template of each adds."""
+    words = [_words(*row) for row in zip(rows["template"], rows["answer"], rows["choices"], strict=True)]
+    kinds = {"stated": Value("string"), "letter_prefix": Value("string"), "options": List(Value("string"))}
+    added = {name: [row[i] for row in words] for i, name in enumerate(WORDED)}
+    columns = {name: rows[name] for name in rows.column_names}
+    return Dataset.from_dict({**columns, **added}, features=Features({**rows.features, **kinds}))
 
 
 def _words(spec: str, answer: str, choices: list[str]) -> tuple[str, str, list[str]]:

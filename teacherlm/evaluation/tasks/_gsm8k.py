@@ -1,0 +1,41 @@
+"""GSM8K for lm-eval: the published files or the hub, and the number that a text ends in."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+
+from teacherlm.answers import find_candidates, same
+from teacherlm.answers.numbers import HASHES
+from teacherlm.errors import UserError
+from teacherlm.evaluation.tasks import _questions
+from teacherlm.evaluation.tasks._published import as_docs, read_splits
+from teacherlm.prompts import said_answer
+
+
+def dataset(
+    data: str | None = None, split: str | None = None, template: str = "teacherlm", taught_by: str | None = None, **_: Any
+) -> dict[str, Dataset]:
+    """The splits `test` (what is measured) and `train` (for shots; empty when there is none), with the columns of `questions`.
+
+    `data`: a folder with test.jsonl and train.jsonl, one such file, or a folder written by `prepare`; without it the hub is asked.
+    Rows are worded by `taught_by`, which `evaluate` gives, else by `template`. Raises: ValueError naming what is missing.
+    """
+    if data is not None and (Path(data) / "dataset_dict.json").is_file():
+        return _questions.dataset(data, split)
+    words, place = taught_by or template, data or "the hub"
+    try:
+        splits = read_splits("gsm8k", data)
+        only = next(iter(splits)) if data is not None and Path(data).is_file() else None
+        return as_docs(splits, split or only, words, place)
+    except UserError as error:
+        raise ValueError(str(error)) from None
+
+
+def score(doc: dict[str, Any], results: Sequence[str]) -> dict[str, float]:
+    """acc: the number is right; parsed: there is one. It is the last one behind `####`, else the stated one, else the last of all."""
+    marked = find_candidates(results[0], "hashes").all if HASHES in results[0] else ()
+    stated = marked[-1] if marked else said_answer(results[0], doc["template"], "number")
+    right = stated is not None and same(stated, doc["answer"], "number")
+    return {"acc": float(right), "parsed": float(stated is not None)}
