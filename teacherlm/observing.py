@@ -7,10 +7,12 @@ import copy
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from teacherlm.errors import UserError, unknown
 from teacherlm.log import say
+from teacherlm.store.files import write_json
 from teacherlm.training.material import Training
 from teacherlm.training.watched import EvalSettings, SamplesSettings
 
@@ -34,6 +36,8 @@ class TasksInMemory:
     tasks: "Mapping[str, Sequence[LoadedTask]]"
     """By the name that was asked for; a group has several."""
     batch_size: int
+    output: Path
+    """Of the training: scores of rows go into its folder `preds`."""
 
     def higher_is_better(self) -> dict[str, bool]:
         """By name of each measurement that may come (`creak/acc`), as far as the tasks tell."""
@@ -44,8 +48,8 @@ class TasksInMemory:
             for metric, better in task.task.higher_is_better().items()
         }
 
-    def __call__(self, model: Any) -> dict[str, float]:
-        """{task/metric: value}; of a group the mean over all its questions."""
+    def __call__(self, model: Any, step: int) -> dict[str, float]:
+        """{task/metric: value} after this step; of a group the mean over all its questions."""
         from teacherlm.engines.bodies.transformers import TransformersEngine
         from teacherlm.evaluation.harness import EngineLM
         from teacherlm.records import Load
@@ -55,18 +59,24 @@ class TasksInMemory:
         return {
             f"{name}/{metric}": value
             for name, tasks in self.tasks.items()
-            for metric, value in _mean([self._measured(asked, task) for task in tasks]).items()
+            for metric, value in _mean([self._measured(asked, task, step) for task in tasks]).items()
         }
 
-    def _measured(self, asked: Any, task: "LoadedTask") -> "Sequence[Metric]":
+    def _measured(self, asked: Any, task: "LoadedTask", step: int) -> "Sequence[Metric]":
         from teacherlm.evaluation.harness import ask
+        from teacherlm.evaluation.preds import preds_file, scored
         from teacherlm.evaluation.scoring import score
         from teacherlm.evaluation.shots import whole_shots
         from teacherlm.evaluation.turns import chat_of, put_in_turns
 
         chat, prefix = chat_of(self.student, task), self.student.prefix
         with whole_shots(task, asked, prefix), put_in_turns(task, chat, asked, self.student.name, prefix):
-            return score(task, ask(asked, task), with_errors=False)[1]
+            predictions, metrics = score(task, ask(asked, task), with_errors=False)
+        if told := scored(task, predictions):
+            file = preds_file(self.output, step, task.name, [one for tasks in self.tasks.values() for one in tasks])
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_json(file, told)
+        return metrics
 
 
 def _mean(several: "Sequence[Sequence[Metric]]") -> dict[str, float]:
@@ -78,12 +88,12 @@ def _mean(several: "Sequence[Sequence[Metric]]") -> dict[str, float]:
     return {name: total / counts[name] for name, total in sums.items()}
 
 
-def load_in_memory(settings: EvalSettings, tokenizer: Any, facts: Mapping[str, Any], name: str) -> TasksInMemory:
+def load_in_memory(settings: EvalSettings, tokenizer: Any, facts: Mapping[str, Any], output: Path) -> TasksInMemory:
     """`facts`: what checkpoints of this student say. Raises: UserError for tasks that cannot be loaded, or that ask in other words."""
     from teacherlm.evaluation.loading import TaskOptions, load_tasks
     from teacherlm.evaluation.students import Student, refuse_mismatch
 
-    student = Student(name, name, "", facts=facts)
+    student = Student(output.name, output.name, "", facts=facts)
     if isinstance(settings.data, Mapping) and (strange := set(settings.data) - settings.tasks.keys()):
         raise UserError(f"eval.data.{min(strange)}: is not among the tasks measured ({', '.join(settings.tasks)}).")
     found = {}
@@ -93,7 +103,7 @@ def load_in_memory(settings: EvalSettings, tokenizer: Any, facts: Mapping[str, A
         found[task] = load_tasks([task], settings.include_path, options)
         for loaded in found[task]:
             refuse_mismatch(student, loaded, settings.allow_template_mismatch)
-    return TasksInMemory(student, tokenizer, found, settings.batch_size)
+    return TasksInMemory(student, tokenizer, found, settings.batch_size, output)
 
 
 @dataclass(frozen=True)
@@ -104,7 +114,6 @@ class Observed:
     family: Any
     objective: Any
     facts: Mapping[str, Any]
-    name: str
     table: "Table"
     reader: "Reader"
 
@@ -118,7 +127,7 @@ def build_watch(config: Training, observed: Observed) -> "Watch":
 
     _require_whole_weights(config)
     settings = config.eval or EvalSettings()
-    tasks = load_in_memory(settings, observed.tokenizer, observed.facts, observed.name) if settings.tasks else None
+    tasks = load_in_memory(settings, observed.tokenizer, observed.facts, config.output) if settings.tasks else None
     better = {**({HELD_OUT: False} if config.held_out else {}), **(tasks.higher_is_better() if tasks else {})}
     if config.best is not None and (config.best.partition(",")[0] if "/" in config.best else config.best) not in better:
         raise (

@@ -66,6 +66,12 @@ class LoadedTask:
         rule = doc.get("answer_rule") or _metadata(self.task).get("answer_rule")
         return str(rule) if rule else None
 
+    @property
+    def pred_score(self) -> str | None:
+        """The metric that is a row's score, where the task scores its rows."""
+        found = _metadata(self.task).get("pred_score")
+        return str(found) if found else None
+
     def choices(self, doc: Mapping[str, Any]) -> Sequence[str]:
         """Those of a row that `prepare` wrote (other datasets call other things so), else those that the task gives every question."""
         for found in (doc.get("choices"), _metadata(self.task).get("choices")):

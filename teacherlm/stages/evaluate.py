@@ -13,6 +13,7 @@ from teacherlm.evaluation.cells import Manner, build_cell, result_rows
 from teacherlm.evaluation.failures import Failures
 from teacherlm.evaluation.measured import FOLDER
 from teacherlm.evaluation.measuring import measure_all
+from teacherlm.evaluation.preds import require_one, write_preds
 from teacherlm.evaluation.students import LoadOptions, Protocol, damaged_checkpoints, find_students, refuse_mismatch
 from teacherlm.hosted.settings import ApiSettings
 from teacherlm.log import say
@@ -78,6 +79,10 @@ class EvaluateConfig(StageConfig):
     """Revision of a hub model."""
     dtype: Literal["auto", "float32", "float16", "bfloat16", "int8", "nf4"] = "auto"
     """Precision of the weights; auto: as they were saved. int8 and nf4 quantise them while loading (extra `quantized`)."""
+    pred_save_path: Path | None = None
+    """File for the scores that one student gives to the rows of a task (regression), instead of preds/checkpoint-<step>-preds.json."""
+    scores_only: bool = False
+    """The scores alone in these files, instead of {orig_d, pred_score} for each row."""
     seed: int = 1234
     """Draws the shots, and any sampling a task asks for; lm-eval's own default."""
     trust_remote_code: bool = False
@@ -118,6 +123,8 @@ def evaluate(config: EvaluateConfig) -> Outcome:
             refuse_mismatch(student, task, config.allow_template_mismatch)
     manner = Manner(config.dtype, config.seed, VERSION, config.protocol)
     cells = [build_cell(student, task, manner, config.output) for student in students for task in tasks]
+    if config.pred_save_path is not None:
+        require_one(cells, config.pred_save_path)
     todo = [cell for cell in cells if cell.measured.read() is None]
     if len(cells) > len(todo):
         say(f"{len(cells) - len(todo)} of {len(cells)} measurements are already there.")
@@ -129,6 +136,7 @@ def evaluate(config: EvaluateConfig) -> Outcome:
     for student in students:
         with failures.noted(student.path):
             measure_all([cell for cell in todo if cell.student is student], load, failures)
+    write_preds(cells, config.output, config.pred_save_path, config.scores_only)
     rows = [row for cell in cells for row in result_rows(cell, config.output)]
     if rows:
         write_jsonl(config.output / "results.jsonl", rows)

@@ -60,6 +60,8 @@ class FinetuneConfig(Training):
         if self.adapter.name != "full" and (self.scratch or self.tensor_parallel > 1):
             other = "scratch: fresh weights that nothing trains stay noise" if self.scratch else "tensor_parallel; use ds_config zero2"
             raise UserError(f"adapter {self.adapter.name} does not go with {other}.")
+        if self.adapter.name != "full" and self.head_first:
+            raise UserError(f"head_first: adapter {self.adapter.name} never trains the output head; leave one of them out.")
         if self.adapter.name == "qlora" and self.precision in ("bf16-true", "fp16-true", "fp64"):
             raise UserError(f"precision: {self.precision} does not go with qlora, whose weights are in 4 bits; bf16 does.")
         if self.tensor_parallel > 1 and (self.scratch or self.ds_config):
@@ -122,7 +124,7 @@ def _train_here(config: FinetuneConfig) -> Outcome:
         **_adapter_facts(config),
     }
     adapter = find("adapters", config.adapter.name).build(config.adapter, str(config.model))
-    watch = build_watch(config, Observed(tokenizer, family, objective, facts, config.output.name, table, reader))
+    watch = build_watch(config, Observed(tokenizer, family, objective, facts, table, reader))
     texts = trained_texts(config, table, reader)
     job = Job(config, tokenizer, family, objective, tokens.trained.rows, tokens.held_out.rows, facts, config.output, adapter, watch, texts)
 

@@ -26,8 +26,8 @@ EVAL = "eval/"
 class Watch:
     """What is looked at beside the loss; nothing by default. Only the first process looks, the others wait."""
 
-    tasks: Callable[[Any], Mapping[str, float]] | None = None
-    """The model -> {task/metric: value}."""
+    tasks: Callable[[Any, int], Mapping[str, float]] | None = None
+    """The model, and the step -> {task/metric: value}."""
     tasks_often: str = ""
     """Also at these times (`500 steps`), not only at checkpoints."""
     sample: Callable[[Any, int], None] | None = None
@@ -109,9 +109,9 @@ class Watcher(TrainerCallback):  # type: ignore[misc]
         self.is_measuring, self.is_sampling = self.measures, self.watch.sample is not None
         return self.look(model)
 
-    def _on_tasks(self, tasks: Callable[[Any], Mapping[str, float]]) -> dict[str, float]:
-        values = from_main(lambda: dict(tasks(self.trainer.model)))
+    def _on_tasks(self, tasks: Callable[[Any, int], Mapping[str, float]]) -> dict[str, float]:
         step = self.trainer.state.global_step
+        values = from_main(lambda: dict(tasks(self.trainer.model, step)))
         say(f"step {step}: {', '.join(f'{name} {value:.4g}' for name, value in values.items())}")
         return {EVAL + name: value for name, value in values.items()}
 

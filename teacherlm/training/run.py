@@ -37,6 +37,7 @@ from teacherlm.training.checkpointing import (
 )
 from teacherlm.training.ds_config import read_ds_config, require_agreement, zero_stage
 from teacherlm.training.families import Family, Row
+from teacherlm.training.head import require_head_first
 from teacherlm.training.kernels import use_attention
 from teacherlm.training.measuring import EVAL, HELD_OUT, Watch, Watcher
 from teacherlm.training.metrics import MetricsFile
@@ -79,6 +80,7 @@ def train(job: Job, build_model: Any) -> Mapping[str, float]:
     Raises: Stopped, after writing a checkpoint, at a signal or when the time is nearly up.
     """
     steps = total_steps(job.recipe, len(job.rows))
+    require_head_first(job.recipe, steps)
     found = from_main(lambda: _begin(job.run))
     start = Checkpoint(Path(found["path"]), found["step"], found["epoch"], found["facts"]) if found else None
     if start is None or not is_last(start):
@@ -156,7 +158,7 @@ def _build_trainer(job: Job, build_model: Any, steps: int, start: Checkpoint | N
         args=arguments,
         processing_class=job.tokenizer,
     )
-    trainer.texts = job.texts
+    trainer.texts, trainer.head_first = job.texts, recipe.head_first
     held_out = _loader(job, job.held_out, pieces, arguments.process_index % copies) if job.held_out else None
     watcher = Watcher(trainer, job.watch, (lambda model: trainer.mean_loss(model, held_out)) if held_out else None)
     trainer.measure = watcher.look

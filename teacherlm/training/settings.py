@@ -79,6 +79,8 @@ class Recipe(Settings):
     """Warm-up: a share of all steps if below 1, else a number of steps. `constant` ignores it."""
     epochs: Annotated[float, Alias("--num_train_epochs"), Field(gt=0)] = 10.0
     """Passes over the training rows."""
+    head_first: Annotated[int, Alias("--ft_head_first", value="1000"), Field(ge=0)] = 0
+    """So many first steps train the output head alone (where it is tied to the embeddings, both); the rest begins to learn after them."""
     batch_size: Annotated[int, Alias("--batch_size"), Alias("--train_batch_size"), Field(gt=0)] = 64
     """Rows per optimizer step, over all processes and accumulation steps together."""
     micro_batch: Annotated[Runtime[int | None], Alias("--per_device_train_batch_size"), Field(gt=0)] = None

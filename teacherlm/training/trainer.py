@@ -19,6 +19,7 @@ from teacherlm.training.adapting import Adapter, sizes
 from teacherlm.training.batches import EpochLoader
 from teacherlm.training.checkpointing import BRIDGE, KEPT_STATES, SavePlan, Written, drop_old_states
 from teacherlm.training.families import Batch
+from teacherlm.training.head import keep_head_alone
 from teacherlm.training.objective import Objective, Stepwise
 from teacherlm.training.pretrained import count_parameters
 from teacherlm.training.stopping import Clock, reason_to_stop
@@ -63,6 +64,8 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         """That the training is over before its last step, because nothing got better."""
         self.texts: Callable[[], Sequence[Text]] = list
         """Gives the text behind each row, for messages."""
+        self.head_first = 0
+        """Steps in which the output head alone learns."""
         self.tally = Tally()
         self._uncounted: Any = 0
         self._parameters = 0
@@ -104,6 +107,13 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         total = sum(weights[term] * value / num_items_in_batch[term] for term, value in sums.items())
         # Gradients are averaged over processes, but the counts are already over all of them.
         loss: Tensor = torch.as_tensor(total) * self.accelerator.num_processes
+        return loss
+
+    def training_step(self, *given: Any, **named: Any) -> Tensor:
+        """Gradients of one micro-batch."""
+        loss: Tensor = super().training_step(*given, **named)
+        if self.state.global_step < self.head_first:
+            keep_head_alone(self.model)
         return loss
 
     def mean_loss(self, model: Any, batches: Iterable[Batch]) -> float:

@@ -128,3 +128,52 @@ def test_a_row_that_cannot_be_scored_is_named(data, row, message):
         file.write(json.dumps(row) + "\n")
     with pytest.raises(UserError, match=f"task 'regression': .*{message}"):
         load_tasks(["regression"], [], TaskOptions(data=data))
+
+
+def preds(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+@pytest.fixture
+def student(data: Path, tmp_path: Path) -> Path:
+    from teacherlm.stages.finetune import FinetuneConfig, finetune
+
+    scratch = {"hidden_size": 16, "layers": 1, "heads": 2, "context": 64}
+    watched = {"eval": {"tasks": {"regression": 0}, "every": "1 steps", "data": data}}
+    given = {"input": data, "output": tmp_path / "run", "scratch": scratch, "objective": "regression", **watched}
+    finetune(FinetuneConfig(**given, epochs=2, batch_size=4))
+    return tmp_path / "run"
+
+
+@pytest.mark.slow
+def test_the_scores_of_every_row_lie_beside_it_in_the_originals_file(student: Path, data: Path, tmp_path: Path):
+    from teacherlm.parsing import parse_config
+    from teacherlm.stages.evaluate import EvaluateConfig, evaluate
+
+    def measured(name: str, **given: Any) -> Path:
+        evaluate(
+            parse_config(EvaluateConfig, {"input": str(student), "tasks": ["regression"], "data": data, "output": tmp_path / name, **given})
+        )
+        return tmp_path / name / "preds"
+
+    found = measured("all")
+    names = ["checkpoint-1-preds.json", "checkpoint-2-preds.json"]
+    assert sorted(path.name for path in found.iterdir()) == names == sorted(path.name for path in (student / "preds").iterdir())
+    last = preds(found / names[1])
+    assert [one["orig_d"] for one in last] == rows() and all(0 < one["pred_score"] < 1 for one in last)
+    while_training = preds(student / "preds" / names[1])
+    assert [one["orig_d"] for one in while_training] == rows()
+    assert [one["pred_score"] for one in while_training] == pytest.approx([one["pred_score"] for one in last], abs=1e-6)
+
+    place = tmp_path / "elsewhere/preds.json"
+    assert not measured("one", checkpoints="last", pred_save_path=place, scores_only=True).exists()
+    assert preds(place) == [one["pred_score"] for one in last]
+    with pytest.raises(UserError, match=r"pred_save_path: .* is for the scores of one student on one task, but 2 measurements"):
+        measured("many", pred_save_path=place)
+
+
+def test_a_place_for_scores_that_nobody_gives_is_refused(tmp_path: Path):
+    from teacherlm.evaluation.preds import require_one
+
+    with pytest.raises(UserError, match="no task measured here scores its rows"):
+        require_one([], tmp_path / "preds.json")

@@ -27,7 +27,7 @@ def dataset(
     renormalise: Sequence[float] = (0.0, 1.0),
     **_: Any,
 ) -> dict[str, Dataset]:
-    """The split `test` with `id`, `prompt`, `target` (0 to 1), `words` and every other column of the rows.
+    """The split `test` with `id`, `prompt`, `target` (0 to 1), `words`, `orig_d` (the row as JSON) and every other column of the rows.
 
     `data` is the folder written by `prepare`, or a .jsonl with a prompt and a target in each row. `split` names what is measured; without
     it, it is the only split, else `test`, else `validation`. `renormalise`: the lowest and the highest target.
@@ -64,7 +64,8 @@ def _doc(row: dict[str, Any], i: int, data: str, columns: tuple[str, str], words
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
         raise ValueError(f"{data}: row {i}: '{columns[1]}' is {value!r:.80}, expected a number from {low:g} to {high:g}.")
     # The word brings its own space, as in training.
-    return {**row, "id": str(row.get("id", i)), "prompt": text.rstrip(), "target": (value - low) / (high - low), "words": list(words)}
+    told = {"id": str(row.get("id", i)), "prompt": text.rstrip(), "target": (value - low) / (high - low), "words": list(words)}
+    return {**row, **told, "orig_d": json.dumps(row, ensure_ascii=False, default=str)}
 
 
 def gold(doc: dict[str, Any]) -> int:
