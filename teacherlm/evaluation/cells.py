@@ -77,6 +77,7 @@ def result_rows(cell: Cell, output: Path) -> Iterator[dict[str, Any]]:
             "value": metric.value,
             "stderr": metric.stderr,
             "n": metric.n,
+            **({"scale": metric.scale} if metric.scale != 1 else {}),
             "shots": task.shots,
             "template": task.template if student.template and task.template else None,
             "task_template": task.template,

@@ -26,6 +26,8 @@ class Metric:
     stderr: float | None
     """Standard error of the mean over items; None where lm-eval knows none for the metric."""
     n: int
+    scale: int = 1
+    """100 for a metric in percent; the scores of its items are fractions all the same."""
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,8 @@ def _metric(loaded: LoadedTask, name: str, values: list[Any], items: Sequence[st
         where = f" (item '{items[bad]}')" if bad is not None and len(items) == len(values) else ""
         raise UserError(f"task '{loaded.name}': metric '{name}' is not a number, found {value!r}{where}.")
     stderr = stderr_for_metric(aggregate, BOOTSTRAP_ITERATIONS) if with_error and len(values) > 1 else None
-    return Metric(name, float(value), float(stderr(values)) if stderr else None, len(values))
+    scale = getattr(loaded.task.aggregation(), "scale", 1)
+    return Metric(name, float(value), float(stderr(values)) if stderr else None, len(values), scale)
 
 
 def _row(loaded: LoadedTask, item: str, instances: list[Any], scores: Mapping[str, Any], tokens: int) -> dict[str, Any]:

@@ -57,10 +57,11 @@ class Student:
 
     @property
     def taught(self) -> Mapping[str, Any]:
-        """What a task has to know to ask it: its template; of a regression the words, columns and the range of the targets."""
-        told: Mapping[str, Any] = self.facts.get("regression", {})
+        """What a task has to know to ask it: its template and column; of a regression the words, columns and the range of the targets."""
+        if told := self.facts.get("regression"):
+            return {**told, "target": self.facts["train_on"]}
         words = {"taught_by": self.templates[0]} if len(self.templates) == 1 and not self.templates[0].endswith(ANY) else {}
-        return {**told, "target": self.facts["train_on"]} if told else words
+        return {**words, **({"train_on": self.facts["train_on"]} if self.facts.get("train_on") else {})}
 
     @property
     def templates(self) -> tuple[str, ...]:

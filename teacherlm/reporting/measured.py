@@ -42,6 +42,7 @@ class Result:
     """With the number of shots where there are any: the same task with and without them is two measurements."""
     metric: str
     value: float
+    """A fraction, also of a metric that is measured in percent."""
     stderr: float | None
     n: int
     task_hash: str
@@ -146,6 +147,7 @@ def _read_rows(folder: Path, student: Student) -> Iterator[Result]:
 
 def _result(folder: Path, student: Student, row: Mapping[str, Any]) -> Result:
     shots = f" ({row['shots']}-shot)" if row.get("shots") else ""
+    scale = float(row.get("scale", 1))
     return Result(
         student=student,
         checkpoint=Path(str(row["checkpoint"])).name,
@@ -153,8 +155,8 @@ def _result(folder: Path, student: Student, row: Mapping[str, Any]) -> Result:
         epoch=float(row.get("epoch") or 0.0),
         task=f"{row['task']}{shots}",
         metric=str(row["metric"]),
-        value=float(row["value"]),
-        stderr=None if row.get("stderr") is None else float(row["stderr"]),
+        value=float(row["value"]) / scale,
+        stderr=None if row.get("stderr") is None else float(row["stderr"]) / scale,
         n=int(row["n"]),
         task_hash=str(row.get("task_hash") or ""),
         template=str(row.get("template") or ""),

@@ -60,6 +60,8 @@ class EvaluateConfig(StageConfig):
     """Local data for tasks that can read it: one path, or {task: path}."""
     split: str | None = None
     """The split of `data` that the tasks `questions` and `questions_letters` measure."""
+    metadata: dict[str, Any] = {}
+    """What else the tasks are told, as by lm-eval's --metadata: {lists: template}, {track: xlingual, gpt2: path}."""
     checkpoints: Literal["all", "last", "best"] = "all"
     """Which checkpoints of a run are measured; best: the one that the run's best.json names (`best` of finetune)."""
     shots: Annotated[int | None, Alias("--num_fewshot"), Field(ge=0)] = None
@@ -116,7 +118,8 @@ def evaluate(config: EvaluateConfig) -> Outcome:
 
     failures = Failures()
     students = find_students(config.input, config.revision, config.checkpoints, config.api)
-    options = TaskOptions(config.data, config.split, config.shots, config.limit, config.max_new_tokens, config.seed, students[0].taught)
+    told = {**students[0].taught, **config.metadata}
+    options = TaskOptions(config.data, config.split, config.shots, config.limit, config.max_new_tokens, config.seed, told)
     tasks = load_tasks(config.tasks, config.include_path, options, failures)
     for student in students:
         for task in tasks:

@@ -2,6 +2,7 @@
 
 import json
 import string
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,16 @@ def dataset(data: str | None = None, split: str | None = None, **_: Any) -> dict
     """
     if data is None:
         raise ValueError("`data` is missing: give the folder written by `prepare`, or its .jsonl.")
+    return read_prepared(data, split)
+
+
+def read_prepared(data: str, split: str | None, more: Sequence[str] = ()) -> dict[str, Dataset]:
+    """`more`: columns of the source that are kept where they are there. Raises: as `dataset`."""
     path = Path(data)
     splits = DatasetDict({split or "test": _read_rows(path)}) if path.is_file() else _read_folder(path)
     measured = splits[_measured_split(splits, split, data)]
     rows = {"test": measured, "train": splits.get("train", measured.select([]))}
-    return {name: _ours(part, data) for name, part in rows.items()}
+    return {name: _ours(part, data, more) for name, part in rows.items()}
 
 
 def _read_folder(path: Path) -> DatasetDict:
@@ -61,15 +67,15 @@ def _measured_split(splits: DatasetDict, split: str | None, data: str) -> str:
     return found
 
 
-def _ours(rows: Dataset, data: str) -> Dataset:
+def _ours(rows: Dataset, data: str, more: Sequence[str]) -> Dataset:
     missing = [column for column in COLUMNS if column not in rows.column_names]
     if missing:
         raise ValueError(f"{data}: column '{missing[0]}' is missing: it was not written by `prepare`.")
     given = rows["references"] if "references" in rows.column_names else [None] * len(rows)
     references = [several or [answer] for several, answer in zip(given, rows["answer"], strict=True)]
-    ours = rows.select_columns(list(COLUMNS))
+    ours = rows.select_columns([*COLUMNS, *(column for column in more if column in rows.column_names)])
     features = Features({**ours.features, "references": List(Value("string"))})
-    return worded(Dataset.from_dict({**{name: ours[name] for name in COLUMNS}, "references": references}, features=features))
+    return worded(Dataset.from_dict({**{name: ours[name] for name in ours.column_names}, "references": references}, features=features))
 
 
 def worded(rows: Dataset) -> Dataset:
