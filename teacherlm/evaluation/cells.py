@@ -1,6 +1,7 @@
 """What is measured: one cell for each student and task, named by the contents of both."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,3 +90,19 @@ def result_rows(cell: Cell, output: Path) -> Iterator[dict[str, Any]]:
             **({"begun": found.begun} if found.begun else {}),
             **({"encoding": found.encoding} if found.encoding else {}),
         }
+
+
+def tasks_of(cells: Sequence[Cell]) -> "list[LoadedTask]":
+    """Each once, in their order."""
+    return list({id(cell.task): cell.task for cell in cells}.values())
+
+
+def metrics_of(cells: Sequence[Cell]) -> dict[str, float]:
+    """{checkpoint.task.metric: value}; of a task asked with several numbers of shots `task@5`."""
+    names = Counter(task.name for task in tasks_of(cells))
+    found: dict[str, float] = {}
+    for cell in cells:
+        name = cell.task.name if names[cell.task.name] == 1 else f"{cell.task.name}@{cell.task.shots}"
+        result = cell.measured.read()
+        found |= {f"{cell.student.name}.{name}.{metric.name}": metric.value for metric in result.metrics} if result else {}
+    return found

@@ -5,7 +5,6 @@ are asked otherwise than there (`beginnings.py`).
 """
 
 import logging
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from teacherlm.engines.bodies.transformers import TransformersEngine
 from teacherlm.engines.transformers import check_model_folder
 from teacherlm.errors import UserError
 from teacherlm.evaluation.beginnings import beginning, moved
+from teacherlm.evaluation.kept import InMemory, Kept, as_completion, as_weighed, completed, heed_wish, in_batches, weighed_key
 from teacherlm.evaluation.loading import LoadedTask
 from teacherlm.evaluation.scoring import Answer
 from teacherlm.evaluation.students import LoadOptions, Protocol, Student
@@ -34,7 +34,10 @@ UNDERSTOOD = {"until", "max_gen_toks", "do_sample", "temperature", "top_p", "top
 
 
 class EngineLM(HFLM):  # type: ignore[misc]
-    """A student in memory, as lm-eval sees it. Overrides `generate_until`; and what an encoder-decoder's answer begins with."""
+    """A student in memory, as lm-eval sees it.
+
+    Overrides `generate_until`, what an encoder-decoder's answer begins with, and which log-likelihoods are read together, not how.
+    """
 
     add_bos_token: bool | None
 
@@ -47,6 +50,7 @@ class EngineLM(HFLM):  # type: ignore[misc]
         noted.setLevel(level)
         self.engine = engine
         self.protocol = protocol
+        self.kept: Kept = InMemory()
 
     @contextmanager
     def rendered(self) -> Iterator[None]:
@@ -75,20 +79,37 @@ class EngineLM(HFLM):  # type: ignore[misc]
         bos = "BOS" if first and first[0] == self.tokenizer.bos_token_id else "no BOS"
         return f"{'apart' if self.protocol == 'teacherlm' or self.engine.seq2seq else 'together'}, {bos}"
 
+    def _loglikelihood_tokens(
+        self, requests: Sequence[Any], disable_tqdm: bool = False, override_bs: int | None = None
+    ) -> list[tuple[float, bool]]:
+        """lm-eval reads them, batch by batch, and each is kept; what an earlier attempt has read is not read again."""
+        keys = [weighed_key(context, continuation) for _, context, continuation in requests]
+        with progress("log-likelihoods", len(requests), "answers") as bar:
+            for batch in in_batches(requests, self.batch_size):
+                missing = [place for place in batch if keys[place] not in self.kept]
+                bar.skip(len(batch) - len(missing))
+                if missing:
+                    heed_wish()
+                    values = super()._loglikelihood_tokens([requests[place] for place in missing], True, len(missing))
+                    self.kept.append([as_completion(keys[place], value) for place, value in zip(missing, values, strict=True)])
+                    bar.advance(len(missing))
+        return [as_weighed(self.kept[key]) for key in keys]
+
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
         return [_written(one, f"item {request.doc_id}").text for one, request in zip(self.completions(requests), requests, strict=True)]
 
     def completions(self, requests: Sequence[Any]) -> list[Completion]:
         """What was written for each of lm-eval's requests, in their order."""
-        return _completions(self.engine, requests)
+        return _completions(self.engine, requests, self.kept)
 
 
-def _completions(engine: Engine, requests: Sequence[Any]) -> list[Completion]:
+def _completions(engine: Engine, requests: Sequence[Any], kept: Kept) -> list[Completion]:
     asked = _requests([request.args for request in requests])
     keys = [request.key(engine.identity) for request in asked]
-    told = {}
+    told = {key: kept[key] for key in keys if key in kept}
     with progress(requests[0].task_name, len(asked), "answers") as bar:
-        for one in engine.complete(zip(keys, asked, strict=True)):
+        bar.skip(len(told))
+        for one in completed(engine, list(zip(keys, asked, strict=True)), kept):
             told[one.key] = one
             bar.advance()
     return [told[key] for key in keys]
@@ -135,7 +156,7 @@ def _ask(student: "EngineLM | HostedLM", kind: str, loaded: LoadedTask, position
         if kind == "loglikelihood" and student.engine.seq2seq:
             begun = [beginning(loaded, request.doc, request.args[0]) for request in requests]
             requests = moved(requests, begun)
-        values = getattr(student, kind)(requests, disable_tqdm=not sys.stderr.isatty())
+        values = getattr(student, kind)(requests, disable_tqdm=True)
         return [Answer(value, begun=begin) for value, begin in zip(values, begun, strict=True)]
     answers = []
     for one, request in zip(student.completions(requests), requests, strict=True):
@@ -156,10 +177,11 @@ class HostedLM:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.kept: Kept = InMemory()
 
     def completions(self, requests: Sequence[Any]) -> list[Completion]:
         """What was written for each of lm-eval's requests, in their order."""
-        return _completions(self.engine, requests)
+        return _completions(self.engine, requests, self.kept)
 
     def encoding(self, loaded: LoadedTask) -> str:
         """It weighs nothing."""

@@ -4,25 +4,24 @@ import contextlib
 import difflib
 import fnmatch
 import functools
-import hashlib
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from teacherlm.errors import UserError, unknown
 from teacherlm.evaluation.checks import isolated, refuse_without_gold
+from teacherlm.evaluation.content import OURS, metadata_of, task_content
 from teacherlm.evaluation.failures import Failures
 from teacherlm.evaluation.shots import drawn_well
 from teacherlm.evaluation.stock import STOCK, say_whose, stock_manager
-from teacherlm.evaluation.task_files import class_file, task_files
 from teacherlm.prompts import gathered, short_name, template
-from teacherlm.store.fingerprint import sha256_of
 
-OURS = Path(__file__).parent / "tasks"
-RULES_OF_ANSWERS = Path(__file__).parent.parent / "answers"
+Shots = int | Sequence[int] | Mapping[str, int | Sequence[int]] | None
+"""Solved examples before each question: so many, each of several numbers, or by the name of a task, group or pattern; None as the task
+says."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class TaskOptions:
     data: Mapping[str, Path] | Path | None = None
     """Local data: of each task by name, or one for all."""
     split: str | None = None
-    shots: int | None = None
+    shots: Shots = None
     limit: int | None = None
     max_new_tokens: int | None = None
     seed: int = 1234
@@ -59,22 +58,22 @@ class LoadedTask:
 
     def item_id(self, doc: Mapping[str, Any], doc_id: int) -> str:
         """The row's own id where it has one, so that predictions of different tasks and students pair up; else its number."""
-        return str(doc.get(_metadata(self.task).get("item", "id"), doc_id))
+        return str(doc.get(metadata_of(self.task).get("item", "id"), doc_id))
 
     def answer_rule(self, doc: Mapping[str, Any]) -> str | None:
         """The rule by which the answer is read from free text; None where the task has its own way."""
-        rule = doc.get("answer_rule") or _metadata(self.task).get("answer_rule")
+        rule = doc.get("answer_rule") or metadata_of(self.task).get("answer_rule")
         return str(rule) if rule else None
 
     @property
     def pred_score(self) -> str | None:
         """The metric that is a row's score, where the task scores its rows."""
-        found = _metadata(self.task).get("pred_score")
+        found = metadata_of(self.task).get("pred_score")
         return str(found) if found else None
 
     def choices(self, doc: Mapping[str, Any]) -> Sequence[str]:
         """Those of a row that `prepare` wrote (other datasets call other things so), else those that the task gives every question."""
-        for found in (doc.get("choices"), _metadata(self.task).get("choices")):
+        for found in (doc.get("choices"), metadata_of(self.task).get("choices")):
             if isinstance(found, list) and all(isinstance(choice, str) for choice in found):
                 return found
         return ()
@@ -99,27 +98,54 @@ def load_tasks(
     Raises: UserError for unknown names, patterns without match, data a task cannot read, and unreadable data.
     """
     names = _expand(patterns, tuple(folders))
-    if isinstance(options.data, Mapping) and (strangers := set(options.data) - {name for name, _ in names}):
-        raise UserError(f"data.{min(strangers)}: is not among the tasks measured ({', '.join(name for name, _ in names)}).")
-    found: dict[str, LoadedTask] = {}
-    for name, defaults in names:
-        with isolated(name, folders, failures):
-            for task_name, task in _load(name, defaults, tuple(folders), options).items():
-                with isolated(task_name, folders, failures):
-                    found.setdefault(task_name, _prepared(task_name, task, options))
-    return list(found.values())
+    if isinstance(options.data, Mapping) and (strangers := set(options.data) - {name for name, _, _ in names}):
+        raise UserError(f"data.{min(strangers)}: is not among the tasks measured ({', '.join(name for name, _, _ in names)}).")
+    found: dict[str, list[LoadedTask]] = {}
+    known: set[str] = set()
+    for name, defaults, pattern in names:
+        known |= {name, pattern}
+        for loaded in _at_each_number_of_shots(name, defaults, pattern, tuple(folders), options, failures):
+            same = found.setdefault(loaded.name, [])
+            if loaded.shots not in [one.shots for one in same]:
+                same.append(loaded)
+            known.add(loaded.name)
+    if isinstance(options.shots, Mapping) and (strangers := set(options.shots) - known):
+        raise UserError(f"shots.{min(strangers)}: is not among the tasks measured ({', '.join(name for name, _, _ in names)}).")
+    return [loaded for same in found.values() for loaded in same]
 
 
-def _expand(patterns: Sequence[str], folders: tuple[Path, ...]) -> list[tuple[str, bool]]:
-    """(name, whether it is one of lm-eval's own)."""
-    names: dict[str, bool] = {}
+def _at_each_number_of_shots(
+    name: str, defaults: bool, pattern: str, folders: tuple[Path, ...], options: TaskOptions, failures: Failures | None
+) -> Iterator[LoadedTask]:
+    """The task, or the tasks of a group. Each number takes a task of lm-eval's of its own."""
+    loads: list[dict[str, Any]] = []
+    with isolated(name, folders, failures):
+        loads.append(_load(name, defaults, folders, options))
+    for task_name in [task_name for found in loads for task_name in found]:
+        for turn, count in enumerate(_shots_of(options.shots, (task_name, name, pattern))):
+            with isolated(task_name, folders, failures):
+                if turn == len(loads):
+                    loads.append(_load(name, defaults, folders, options))
+                yield _prepared(task_name, loads[turn][task_name], replace(options, shots=count))
+
+
+def _shots_of(shots: Shots, names: Sequence[str]) -> Sequence[int | None]:
+    """The numbers for a task that is known by these names, its own first."""
+    if isinstance(shots, Mapping):
+        return _shots_of(next((shots[name] for name in names if name in shots), None), ())
+    return shots if isinstance(shots, Sequence) else [shots]
+
+
+def _expand(patterns: Sequence[str], folders: tuple[Path, ...]) -> list[tuple[str, bool, str]]:
+    """(name, whether it is one of lm-eval's own, the pattern that asked for it)."""
+    names: dict[str, tuple[bool, str]] = {}
     for pattern in patterns:
         found = _found(pattern, folders)
         if not found:
             raise _unknown_task(pattern, folders)
         for name, defaults in found.items():
-            names.setdefault(name, defaults)
-    return list(names.items())
+            names.setdefault(name, (defaults, pattern))
+    return [(name, *how) for name, how in names.items()]
 
 
 def _found(pattern: str, folders: tuple[Path, ...]) -> dict[str, bool]:
@@ -214,7 +240,9 @@ def build_requests(task: Any, options: TaskOptions, **chat: Any) -> None:
 def _prepared(name: str, task: Any, options: TaskOptions) -> LoadedTask:
     """Settings applied by lm-eval's own rules (a task that says 0 shots keeps 0), then every request built."""
     declared = task.get_config("num_fewshot")
-    shots = declared if declared == 0 or options.shots is None else options.shots
+    asked = options.shots
+    assert asked is None or isinstance(asked, int)
+    shots = declared if declared == 0 or asked is None else asked
     task.set_config("num_fewshot", shots or 0)
     if task.get_config("output_type") == "generate_until":
         stops = _stops(task)
@@ -224,7 +252,7 @@ def _prepared(name: str, task: Any, options: TaskOptions) -> LoadedTask:
     if shots and pool is not None and len(pool) < shots:
         raise UserError(f"task '{name}': {shots} shots asked for, but its data holds {len(pool)} rows to take them from.")
     build_requests(task, options)
-    loaded = LoadedTask(name, task, shots or 0, _templates(name, task), _content(name, task, options), options)
+    loaded = LoadedTask(name, task, shots or 0, _templates(name, task), task_content(name, task), options)
     refuse_without_gold(loaded)
     return loaded
 
@@ -248,42 +276,18 @@ def _templates_compiled_once() -> Iterator[None]:
         del env.from_string
 
 
-def _metadata(task: Any) -> Mapping[str, Any]:
-    declared = task.get_config("metadata")
-    return declared if isinstance(declared, Mapping) else {}
-
-
 def _templates(name: str, task: Any) -> tuple[str, ...]:
     """Rows written by `prepare` say it themselves; other tasks declare it in their YAML."""
     docs = [instance.doc for instance in task.instances if isinstance(instance.doc, Mapping)]
     rows = gathered({str(doc["template"]) for doc in docs if "template" in doc})
     if len(rows) > 1:
         raise UserError(f"task '{name}': its rows follow different templates ({', '.join(map(short_name, rows))}); measure them apart.")
-    declared = _metadata(task).get("template")
+    declared = metadata_of(task).get("template")
     return rows or ((str(declared),) if declared else ())
 
 
 def _stops(task: Any) -> list[str] | None:
     """Where an answer ends by the template of the task's rows; None for a task that says so itself."""
-    if _metadata(task).get("until") != "template":
+    if metadata_of(task).get("until") != "template":
         return None
     return sorted({stop for spec in set(task.eval_docs["template"]) for stop in template(spec).stops})
-
-
-def _content(name: str, task: Any, options: TaskOptions) -> str:
-    found = hashlib.blake2b(digest_size=8)
-    for part in (name, *_source_hashes(task)):
-        found.update(f"{part}\0".encode())
-    for instance in task.instances:
-        row = (instance.doc_id, instance.arguments, instance.repeats, instance.doc)
-        found.update(json.dumps(row, sort_keys=True, default=str).encode())
-    return found.hexdigest()
-
-
-def _source_hashes(task: Any) -> list[str]:
-    """Of the task's files, and of our own rules of answers where they score."""
-    declared = Path(str(_metadata(task).get("config_source", "")))
-    sources = [declared if declared.is_file() else None, class_file(task)]
-    files = {file for source in sources if source for file in task_files(source)}
-    rules = set(RULES_OF_ANSWERS.glob("*.py")) if any(file.parent == OURS for file in files) else set()
-    return [sha256_of(path) for path in sorted(files | rules)]

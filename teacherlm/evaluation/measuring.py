@@ -1,12 +1,15 @@
 """Asks a student what it was not asked yet, and writes down what it said and scored."""
 
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from teacherlm.evaluation.cells import Cell
 from teacherlm.evaluation.failures import Failures
+from teacherlm.evaluation.kept import FOLDER, heed_wish, kept_in
 from teacherlm.evaluation.measured import Result
 from teacherlm.evaluation.students import LoadOptions
 from teacherlm.log import say
@@ -16,15 +19,22 @@ if TYPE_CHECKING:
 
 
 def measure_all(cells: Sequence[Cell], options: LoadOptions, failures: Failures) -> None:
-    """One student, loaded once, on the tasks it was not measured on yet; one that fails does not keep it from the next."""
+    """Each student, loaded once, on the tasks it was not measured on yet; one that fails does not keep it from the next.
+
+    Raises: Stopped where a signal asks for it.
+    """
     if not cells:
         return
     from teacherlm.evaluation.harness import build_student
 
-    student = build_student(cells[0].student, options)
-    for cell in cells:
-        with failures.noted(f"task '{cell.task.name}'"):
-            measure(student, cell)
+    for _, own in groupby(cells, key=lambda cell: cell.student.path):
+        waiting = list(own)
+        heed_wish()
+        with failures.noted(waiting[0].student.path):
+            student = build_student(waiting[0].student, options)
+            for cell in waiting:
+                with failures.noted(f"task '{cell.task.name}'"):
+                    measure(student, cell)
 
 
 def measure(student: "EngineLM | HostedLM", cell: Cell) -> None:
@@ -32,16 +42,22 @@ def measure(student: "EngineLM | HostedLM", cell: Cell) -> None:
     from teacherlm.evaluation.scoring import predicted_examples, score
 
     started = time.monotonic()
-    with _as_taught(cell, student):
+    with kept_in(cell.measured.folder) as (student.kept, before), _as_taught(cell, student):
         predictions, metrics = score(cell.task, ask(student, cell.task))
         encoding = student.encoding(cell.task)
-    seconds = time.monotonic() - started
+    seconds = before + time.monotonic() - started
     begun = next((row["begun"] for row in predictions if row.get("begun")), "")
     result = Result(metrics, sum(row["tokens"] for row in predictions), seconds, begun, encoding)
     cell.measured.write(predictions, predicted_examples(cell.task, predictions), result)
+    forget_answers(cell)
     first = metrics[0]
     spread = f" ± {first.stderr:.3f}" if first.stderr is not None else ""
     say(f"{cell.student.name} {cell.task.name}: {first.name} {first.value:.3f}{spread} on {first.n} questions, {seconds:.1f} s")
+
+
+def forget_answers(cell: Cell) -> None:
+    """Of a measurement that is written."""
+    shutil.rmtree(cell.measured.folder / FOLDER, ignore_errors=True)
 
 
 @contextmanager

@@ -109,7 +109,7 @@ def find_students(model: str, revision: str, which: Literal["all", "last", "best
         raise UserError(f"{path}: holds no model (no config.json) and no complete checkpoint-<step> folder.")
     if which == "best":
         found = [checkpoint for checkpoint in found if checkpoint.path.name == best_of(path)]
-    return [_student(checkpoint) for checkpoint in (found[-1:] if which == "last" else found)]
+    return [student_of(checkpoint) for checkpoint in (found[-1:] if which == "last" else found)]
 
 
 def damaged_checkpoints(model: str) -> list[Path]:
@@ -129,10 +129,10 @@ def _one_checkpoint(path: Path) -> Student:
     checkpoint = read_checkpoint(path)
     if checkpoint is None:
         raise UserError(f"{path}: this checkpoint is torn (not all of its files are there).")
-    return _student(checkpoint)
+    return student_of(checkpoint)
 
 
-def _student(checkpoint: Checkpoint) -> Student:
+def student_of(checkpoint: Checkpoint) -> Student:
     folder = checkpoint.path
     return Student(folder.name, str(folder), checkpoint_content(checkpoint), checkpoint.step, checkpoint.epoch, checkpoint.facts)
 

@@ -25,7 +25,7 @@ from teacherlm.log import mute, quiet_libraries, say
 from teacherlm.parsing import parse_config
 from teacherlm.stage import Outcome, Stage, StageConfig
 from teacherlm.store.files import shard_place, work_folder
-from teacherlm.store.fingerprint import content_on_disk, digest, fingerprint, sources
+from teacherlm.store.fingerprint import Content, content_on_disk, content_to_come, digest, fingerprint, sources
 from teacherlm.store.manifest import JOB, Manifest, begun_fingerprint, read_manifest, write_manifest
 from teacherlm.together import is_main, world_size
 
@@ -45,7 +45,8 @@ def perform(name: str, stage: Stage, config: StageConfig, entry: Mapping[str, st
     if world_size() > 1:
         end_with(os.getppid())
     place = place_of(stage, config)
-    inputs = {source: content_on_disk(source, mark.kind) for source, mark in sources(config)}
+    content = content_for(config)
+    inputs = {source: content(source, mark.kind) for source, mark in sources(config)}
     print_ = job_fingerprint(name, stage, config)
     if is_done(place, print_):
         say(f"{name}: {config.output} is already done.")
@@ -111,9 +112,14 @@ def place_of(stage: Stage, config: StageConfig) -> Path:
 
 def job_fingerprint(name: str, stage: Stage, config: StageConfig) -> str:
     """A shard's differs from the whole job's: it is done when its slice is."""
-    whole = fingerprint(name, stage, config, content_on_disk)
+    whole = fingerprint(name, stage, config, content_for(config))
     shard = _shard_of(stage, config)
     return digest(whole, shard) if shard else whole
+
+
+def content_for(config: StageConfig) -> Content:
+    """What a job reads has to be finished, unless it watches it being made."""
+    return content_to_come if getattr(config, "watch", False) else content_on_disk
 
 
 def _shard_of(stage: Stage, config: StageConfig) -> str | None:

@@ -1,20 +1,22 @@
 """Measure every checkpoint on lm-eval tasks, by letters or by what it writes; nothing is measured twice."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from teacherlm import interrupt
 from teacherlm.errors import UserError
-from teacherlm.evaluation.cells import Manner, build_cell, result_rows
+from teacherlm.evaluation.cells import Cell, Manner, build_cell, metrics_of, result_rows
 from teacherlm.evaluation.failures import Failures
 from teacherlm.evaluation.measured import FOLDER
-from teacherlm.evaluation.measuring import measure_all
+from teacherlm.evaluation.measuring import forget_answers, measure_all
 from teacherlm.evaluation.preds import require_one, write_preds
-from teacherlm.evaluation.students import LoadOptions, Protocol, damaged_checkpoints, find_students, refuse_mismatch
+from teacherlm.evaluation.students import LoadOptions, Protocol, Student, damaged_checkpoints, find_students, refuse_mismatch
+from teacherlm.evaluation.watching import arriving
 from teacherlm.hosted.settings import ApiSettings
 from teacherlm.log import say
 from teacherlm.stage import Alias, Input, Model, Outcome, Runtime, Source, Stage, StageConfig
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from teacherlm.evaluation.loading import LoadedTask
 
 VERSION = 1
+Number = Annotated[int, Field(ge=0)]
 MODEL_ARGS = {"pretrained": "input", "revision": "revision", "dtype": "dtype", "trust_remote_code": "trust_remote_code"}
 """What the original's `--model_args a=b,c=d` may hold, and our settings for it."""
 
@@ -64,8 +67,9 @@ class EvaluateConfig(StageConfig):
     """What else the tasks are told, as by lm-eval's --metadata: {lists: template}, {track: xlingual, gpt2: path}."""
     checkpoints: Literal["all", "last", "best"] = "all"
     """Which checkpoints of a run are measured; best: the one that the run's best.json names (`best` of finetune)."""
-    shots: Annotated[int | None, Alias("--num_fewshot"), Field(ge=0)] = None
-    """Solved examples before each question; by default as the task says, else none."""
+    shots: Annotated[Number | Sequence[Number] | Mapping[str, Number | Sequence[Number]] | None, Alias("--num_fewshot")] = None
+    """Solved examples before each question: 5, or each of 0,5, or by task {creak: 0, mmlu: [0, 5]}. By default as the task says, else
+    none."""
     limit: Annotated[int | None, Field(ge=1)] = None
     """Measure the first so many questions of each task only (for trying out)."""
     max_new_tokens: Annotated[int | None, Field(ge=1)] = None
@@ -89,10 +93,19 @@ class EvaluateConfig(StageConfig):
     """Draws the shots, and any sampling a task asks for; lm-eval's own default."""
     trust_remote_code: bool = False
     """Run code that comes with a hub model. Only for models you trust."""
+    watch: Runtime[bool] = False
+    """Measure the checkpoints of a training as it writes them; ends when the training has and all are measured."""
     batch_size: Annotated[Runtime[int], Field(ge=1)] = 32
     """Questions answered at once; does not change the result."""
     device: Runtime[str] = "auto"
     """cpu, cuda, cuda:1, ...; auto: a GPU where there is one."""
+
+    @field_validator("shots", mode="before")
+    @classmethod
+    def _read_shots(cls, value: Any) -> Any:
+        """`0,5` is two numbers, and a list of one is that one."""
+        numbers = value.split(",") if isinstance(value, str) else value
+        return numbers[0] if isinstance(numbers, (list, tuple)) and len(numbers) == 1 else numbers
 
     @model_validator(mode="before")
     @classmethod
@@ -112,15 +125,59 @@ class EvaluateConfig(StageConfig):
         tasks = "+".join(map(str, names)) if isinstance(names, list) else ""
         return {**values, "output": Path("evaluated", re.sub(r"[^\w.+-]+", "_", f"{Path(str(values['input'])).name}-{tasks}")[:120])}
 
+    @model_validator(mode="after")
+    def _watches_all(self) -> "EvaluateConfig":
+        if self.watch and self.checkpoints != "all":
+            raise UserError(f"watch: which checkpoint is the {self.checkpoints} is known when the training is finished; evaluate it then.")
+        return self
+
 
 def evaluate(config: EvaluateConfig) -> Outcome:
+    failures = Failures()
+    cells: list[Cell] = []
+    tasks: Sequence[LoadedTask] | None = None
+    measured = 0
+    with interrupt.interruptible():
+        for students in _students(config):
+            tasks = _load(config, students[0], failures) if tasks is None else tasks
+            new = _cells(config, students, tasks)
+            cells += new
+            measured += _measure(new, config, failures)
+            _write(cells, config)
+    for folder in damaged_checkpoints(config.input):
+        failures.mistakes.append(f"{folder} is torn: remove it, or train it again")  # a warning has been said
+    done = len([cell for cell in cells if cell.measured.read()])
+    failures.end(f"measured and kept in {config.output}: {done}; the same command does the rest")
+    return Outcome(
+        counts={
+            "checkpoints": len({cell.student.path for cell in cells}),
+            "tasks": len(tasks or ()),
+            "measured": measured,
+            "already measured": len(cells) - measured,
+        },
+        metrics=metrics_of(cells),
+        facts={"tokens": sum(found.tokens for cell in cells if (found := cell.measured.read())), **_overlap(config.input, tasks or ())},
+    )
+
+
+def _students(config: EvaluateConfig) -> Iterator[list[Student]]:
+    """Those that are measured together; while a training is watched each as it comes."""
+    if config.watch:
+        yield from ([student] for student in arriving(config.input))
+    else:
+        yield find_students(config.input, config.revision, config.checkpoints, config.api)
+
+
+def _load(config: EvaluateConfig, student: Student, failures: Failures) -> "list[LoadedTask]":
     from teacherlm.evaluation.loading import TaskOptions, load_tasks
 
-    failures = Failures()
-    students = find_students(config.input, config.revision, config.checkpoints, config.api)
-    told = {**students[0].taught, **config.metadata}
+    told = {**student.taught, **config.metadata}
     options = TaskOptions(config.data, config.split, config.shots, config.limit, config.max_new_tokens, config.seed, told)
-    tasks = load_tasks(config.tasks, config.include_path, options, failures)
+    return load_tasks(config.tasks, config.include_path, options, failures)
+
+
+def _cells(config: EvaluateConfig, students: Sequence[Student], tasks: "Sequence[LoadedTask]") -> list[Cell]:
+    """Each student on each task. Raises: UserError where a student was taught by another template."""
     for student in students:
         for task in tasks:
             refuse_mismatch(student, task, config.allow_template_mismatch)
@@ -128,27 +185,28 @@ def evaluate(config: EvaluateConfig) -> Outcome:
     cells = [build_cell(student, task, manner, config.output) for student in students for task in tasks]
     if config.pred_save_path is not None:
         require_one(cells, config.pred_save_path)
-    todo = [cell for cell in cells if cell.measured.read() is None]
+    return cells
+
+
+def _measure(cells: Sequence[Cell], config: EvaluateConfig, failures: Failures) -> int:
+    """Returns: how many were not measured before."""
+    todo = []
+    for cell in cells:
+        if cell.measured.read() is None:
+            todo.append(cell)
+        else:
+            forget_answers(cell)  # a process may have been killed just before it did
     if len(cells) > len(todo):
         say(f"{len(cells) - len(todo)} of {len(cells)} measurements are already there.")
-    load = LoadOptions(
-        config.revision, config.dtype, config.device, config.batch_size, config.seed, config.trust_remote_code, config.protocol
-    )
-    for folder in damaged_checkpoints(config.input):
-        failures.mistakes.append(f"{folder} is torn: remove it, or train it again")  # a warning has been said
-    for student in students:
-        with failures.noted(student.path):
-            measure_all([cell for cell in todo if cell.student is student], load, failures)
+    c = config
+    measure_all(todo, LoadOptions(c.revision, c.dtype, c.device, c.batch_size, c.seed, c.trust_remote_code, c.protocol), failures)
+    return len(todo)
+
+
+def _write(cells: Sequence[Cell], config: EvaluateConfig) -> None:
     write_preds(cells, config.output, config.pred_save_path, config.scores_only)
-    rows = [row for cell in cells for row in result_rows(cell, config.output)]
-    if rows:
+    if rows := [row for cell in cells for row in result_rows(cell, config.output)]:
         write_jsonl(config.output / "results.jsonl", rows)
-    failures.end(f"measured and kept in {config.output}: {len({row['predictions'] for row in rows})}; the same command does the rest")
-    return Outcome(
-        counts={"checkpoints": len(students), "tasks": len(tasks), "measured": len(todo), "already measured": len(cells) - len(todo)},
-        metrics={f"{row['checkpoint']}.{row['task']}.{row['metric']}": row["value"] for row in rows},
-        facts={"tokens": sum(found.tokens for cell in cells if (found := cell.measured.read())), **_overlap(config.input, tasks)},
-    )
 
 
 def _overlap(model: str, tasks: "Sequence[LoadedTask]") -> dict[str, Any]:

@@ -145,6 +145,12 @@ def content_on_disk(source: str, kind: Literal["data", "model"]) -> str:
     return digest([(str(p.relative_to(path)), sha256_of(p)) for p in files])
 
 
+def content_to_come(source: str, kind: Literal["data", "model"]) -> str:
+    """As `content_on_disk`; of a model that is still being trained what it will be: a fingerprint says what is asked for."""
+    begun = begun_fingerprint(Path(source)) if kind == "model" else None
+    return begun or content_on_disk(source, kind)
+
+
 def weights_content(model: str) -> str:
     """Names the bytes of a model folder's config and weights, and of what an adapter lies over; of a hub model its id."""
     folder = Path(model)

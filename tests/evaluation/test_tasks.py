@@ -11,7 +11,8 @@ from lm_eval.utils import env
 
 from teacherlm.datasets.creak import INSTRUCTION
 from teacherlm.errors import UserError
-from teacherlm.evaluation.loading import OURS, TaskOptions, load_tasks
+from teacherlm.evaluation.content import OURS
+from teacherlm.evaluation.loading import TaskOptions, load_tasks
 from teacherlm.evaluation.scoring import Answer, score
 from teacherlm.prompts import template
 from teacherlm.records import Question

@@ -5,26 +5,19 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from datasets import Dataset, DatasetDict
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from word_students import write_checkpoint, write_questions
 
 from teacherlm.errors import UserError
-from teacherlm.evaluation.loading import OURS
+from teacherlm.evaluation.content import OURS
 from teacherlm.parsing import parse_config
 from teacherlm.prompts import template
 from teacherlm.records import Question
 from teacherlm.stages.evaluate import STAGE, EvaluateConfig, evaluate
-from teacherlm.store.checkpoints import seal_checkpoint
 from teacherlm.store.files import read_jsonl
-
-WORDS = [*"0123456789", "Q", "A", ":", "How", "much", "is", "plus", "?", "The", "answer", ".", "(", ")", "B", "C"]
 
 
 def config(**values: Any) -> EvaluateConfig:
@@ -37,45 +30,7 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def words(tmp_path: Path) -> Path:
-    """A prepared folder: 12 sums with free answers."""
-    rows = [
-        {
-            "id": f"q{n}",
-            "prompt": template("teacherlm").prompt(Question(f"How much is {n} plus 1 ?", "1")),
-            "choices": [],
-            "answer": str(n + 1),
-            "answer_rule": "number",
-            "template": "teacherlm",
-        }
-        for n in range(8)
-    ]
-    DatasetDict({"test": Dataset.from_list(rows)}).save_to_disk(tmp_path / "prepare")
-    return tmp_path / "prepare"
-
-
-def write_checkpoint(run: Path, step: int, **facts: Any) -> Path:
-    """A random tiny Llama with word-level tokens, sealed as finetune seals it."""
-    torch.manual_seed(step)
-    vocabulary = {word: number for number, word in enumerate(["<unk>", "<eos>", "<pad>", *WORDS])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Whitespace(), pre_tokenizers.Digits(individual_digits=True)])
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", eos_token="<eos>", pad_token="<pad>")
-    shape = LlamaConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        max_position_embeddings=128,
-        bos_token_id=None,
-        eos_token_id=1,
-        pad_token_id=2,
-    )
-    folder = run / f"checkpoint-{step}"
-    LlamaForCausalLM(shape).save_pretrained(folder)
-    fast.save_pretrained(folder)
-    seal_checkpoint(folder, step, step / 10, {"template": "teacherlm", "train_on": "text", **facts})
-    return folder
+    return write_questions(tmp_path / "prepare", range(8))
 
 
 def test_every_checkpoint_is_measured_once_and_a_new_one_costs_only_itself(tmp_path: Path, words: Path) -> None:
@@ -118,27 +73,6 @@ def test_a_killed_measurement_is_done_again_and_the_finished_ones_are_not(tmp_pa
     values = [{**row, "seconds": 0} for row in rows_of(output / "results.jsonl")]
     assert values == [{**row, "seconds": 0} for row in before]
     assert STAGE.keeps == ("measured",)
-
-
-@pytest.mark.slow
-def test_a_process_killed_between_checkpoints_loses_only_what_was_in_hand(tmp_path: Path, words: Path) -> None:
-    run, output, whole = tmp_path / "finetune", tmp_path / "evaluate", tmp_path / "whole"
-    for step in range(1, 13):
-        write_checkpoint(run, step)
-    values = {"input": str(run), "output": str(output), "tasks": "questions", "data": str(words), "max_new_tokens": 60}
-    code = "import json, sys; from teacherlm.stages.evaluate import *; evaluate(EvaluateConfig(**json.loads(sys.argv[1])))"
-    process = subprocess.Popen([sys.executable, "-c", code, json.dumps(values)], stderr=subprocess.DEVNULL)
-    while len(done := list(output.glob("measured/*/result.json"))) < 2 and process.poll() is None:
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
-    done = list(output.glob("measured/*/result.json"))
-    assert 2 <= len(done) < 12 and not (output / "results.jsonl").exists()
-    assert evaluate(config(**values)).counts["measured"] == 12 - len(done)
-    evaluate(config(**{**values, "output": whole}))
-    once, twice = ([{**row, "seconds": 0} for row in rows_of(folder / "results.jsonl")] for folder in (whole, output))
-    assert once == twice
-    assert all((whole / row["predictions"]).read_bytes() == (output / row["predictions"]).read_bytes() for row in once)
 
 
 def test_batch_size_changes_no_answer(tmp_path: Path, words: Path) -> None:
