@@ -21,7 +21,7 @@ import ast
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from pathlib import Path
 
 from teacherlm.answers import rule
@@ -106,6 +106,12 @@ class _Logged:
     texts: tuple[str, ...]
     gold: str
     where: str
+
+
+def is_log(path: Path) -> bool:
+    """Whether a question begins in it as one of such a log does."""
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        return any(STARS.match(line) and ROW.match(following) for line, following in pairwise(lines))
 
 
 def read_log(path: Path) -> Iterator[tuple[Head, LoggedAnswer]]:

@@ -80,7 +80,12 @@ def test_completion_files_and_folders_of_them_say_their_rule_and_prefix(tmp_path
     assert [(Path(one["file"]).name, one["rule"], one["accuracy"]) for one in both["files"]] == [
         *(("D_coin_flip.json", "coin_flip", 0.5), ("D_svamp.json", "svamp", 1.0)),
     ]
-    assert teacherlm("score", tmp_path).stdout.splitlines()[-1].split()[:2] == ["all", "3"]
+    assert teacherlm("score", tmp_path, "--format", "files").stdout.splitlines()[-1].split()[:2] == ["all", "3"]
+    assert teacherlm("score", tmp_path).stdout.splitlines() == [
+        "base model  completions  trained on   SVAMP   Coin",
+        "random                                 0.00  50.00",
+        "curie       c                        100.00  50.00",
+    ]
     (folder / "D_svamp.json").write_text(json.dumps(completions(None, right)))
     refused = teacherlm("score", folder)
     assert refused.returncode == 2 and "metadata key 'dataset_key' is 'coin_flip', its path says 'svamp'" in refused.stderr
@@ -131,6 +136,13 @@ def test_the_published_accuracies_come_out_of_the_command_line(test_data: Path, 
         assert (done.returncode, done.stdout) == (0, "") and f"{rows} rows" in done.stderr
         for found in (scored(output), scored(output, "--rule", name)):
             assert (found["n"], round(found["accuracy"] * 100, 3)) == (rows, percent)
+
+    for form, line in (
+        ("table", "gpt3-xl     zs_cot                   78.67  33.46  67.48  91.40"),
+        ("markdown", "| gpt3-xl | zs_cot |  | 78.67 | 33.46 | 67.48 | 91.40 |"),
+    ):
+        done = teacherlm("score", logs, "--format", form)
+        assert (done.returncode, done.stderr) == (0, "") and line in done.stdout.splitlines()
 
 
 def test_completions_travel_through_import_and_export(tmp_path: Path) -> None:
