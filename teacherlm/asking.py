@@ -7,7 +7,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from teacherlm.records import Completion, Request, Sampling
+from teacherlm.records import LOGPROBS, Completion, Request, Sampling
 
 T = TypeVar("T")
 Row = dict[str, Any]
@@ -26,6 +26,18 @@ class Terms:
     """In the order of KINDS."""
     max_new_tokens: int
     sampling: Sampling
+    top_logprobs: int = 0
+    """How many of the most likely tokens are told at each token of a rationale."""
+
+    def request(self, prompt: str, sample: int, where: str) -> Request:
+        """For a rationale."""
+        return Request(prompt, self.max_new_tokens, self.sampling, sample, top_logprobs=self.top_logprobs, where=where)
+
+
+def told_beside(kind: str, written: Completion) -> Row:
+    """Columns about a rationale: how it ended, and the name of its log-probabilities in the ledger, where they were asked for."""
+    named = {f"{kind}{LOGPROBS}": written.key} if written.top_logprobs else {}
+    return {f"{kind}_finish": written.finish, **named}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 from teacherlm.answers.thinking import thinking
 from teacherlm.errors import UserError
 from teacherlm.prompts import KINDS, TEXTS, template
-from teacherlm.records import ATTEMPT, OUR_COLUMNS
+from teacherlm.records import ATTEMPT, LOGPROBS, OUR_COLUMNS
 from teacherlm.store.joining import Joined, Stacked, stack
 from teacherlm.store.sources import require
 
@@ -157,6 +157,7 @@ def _example(rows: Sequence[Row], place: str, source: Mapping[str, tuple[Row, st
     example["completion_index"] = first.get("completion_index", 0)
     example["teacher"] = ", ".join(dict.fromkeys(str(row.get("teacher", "")) for row, _ in source.values()))
     example.update((f"{kind}_finish", str(row.get(f"{kind}_finish", ""))) for kind, (row, _) in source.items())
+    example.update((name, row[name]) for kind, (row, _) in source.items() if (name := f"{kind}{LOGPROBS}") in row)
     example.update((name, value) for name, value in first.items() if name not in example)
     for row in rows[1:]:
         example.update((name, row[name]) for name in ATTEMPT if name in row and name not in example)

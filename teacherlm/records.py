@@ -12,6 +12,9 @@ OUR_COLUMNS = ("id", "prompt", "choices", "answer", "answer_rule", "template")
 ATTEMPT = ("conclusion", "found", "hinted", "pass_rate", "vote")
 """What a way of asking writes about its attempts; they stand last."""
 
+LOGPROBS = "_logprobs"
+"""Behind a kind: the column with the key of its completion, whose log-probabilities the ledger of `enhance` holds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
@@ -89,6 +92,8 @@ class Request:
     """i-th answer to the same prompt."""
     options: tuple[str, ...] = ()
     """Nothing is written: the engine weighs these continuations of the prompt, and the completion's `logprobs` say how likely each is."""
+    top_logprobs: int = 0
+    """How many of the most likely tokens are told at each token written, beside the text."""
     where: str = ""
     """`file:line` of the question, for messages; not part of the key."""
 
@@ -106,6 +111,7 @@ class Request:
             str(self.sample),
         )
         words += tuple(f"option {option}" for option in self.options)
+        words += (f"top logprobs {self.top_logprobs}",) if self.top_logprobs else ()
         return hashlib.blake2b("\0".join(words).encode(), digest_size=16).hexdigest()
 
 
@@ -122,6 +128,8 @@ class Completion:
     """Why nothing could be written; the row is dropped with this reason."""
     logprobs: tuple[float, ...] = ()
     """Natural logarithm of each option's probability after the prompt, summed over its tokens; in the order of `Request.options`."""
+    top_logprobs: str = ""
+    """Of the tokens written, where the request asks for them; `store.top_logprobs` packs and unpacks it."""
     retries: int = 0
     """How often it was asked again before this answer came."""
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from teacherlm.catalog import ChosenSettings
+from teacherlm.errors import UserError
 from teacherlm.records import Completion, Load, Request, too_long
 from teacherlm.stage import Plugin, Runtime
 
@@ -53,6 +54,8 @@ class Scripted:
                 yield self._completion(key, request)
 
     def _completion(self, key: str, request: Request) -> Completion:
+        if request.top_logprobs:
+            raise UserError("top_logprobs: the engine scripted has no model, and so no probabilities; ask another engine.")
         length = len(request.prompt.split())
         if self.context is not None and length >= self.context:
             return too_long(key, length, self.context)

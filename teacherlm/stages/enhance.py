@@ -63,6 +63,9 @@ class EnhanceConfig(StageConfig):
     """Sample from the most likely tokens only; 0 is off."""
     stop: list[Annotated[str, Field(min_length=1)]] = ["\nQ:"]
     """A rationale ends before the first of these: a teacher that runs on asks itself the next question. The original had none: []."""
+    top_logprobs: Annotated[int, Field(ge=0)] = 0
+    """Also keep, in the ledger, so many of the teacher's most likely tokens at each token it writes, with their log-probabilities (20 is
+    usual): `finetune` distils from them without a teacher. The column <kind>_logprobs names them."""
     seed: int = 0
     """Decides what is sampled, for each request by itself: batches and shards do not matter."""
     limit: Annotated[int | None, Field(ge=1)] = None
@@ -152,7 +155,7 @@ def enhance(config: EnhanceConfig) -> Outcome:
     source = find_questions(config.input)
     way = find("ways", config.way.name).build(config.way)
     engine: Engine = find("engines", config.teacher.name).build(config.teacher, config.seed, Load(config.batch_tokens, config.batch_size))
-    terms = Terms(model_name(engine.identity), config.asked_kinds, config.max_new_tokens, config.sampling)
+    terms = Terms(model_name(engine.identity), config.asked_kinds, config.max_new_tokens, config.sampling, config.top_logprobs)
     warn_of_wrong_specialist(terms)
     index, of = parse_shard(config.shard) if config.shard else (0, 1)
     place = work_folder(config.output)

@@ -107,7 +107,7 @@ def _train_here(config: FinetuneConfig) -> Outcome:
     if own := _chat_text(specs):
         tokenizer.chat_template = own  # goes into every checkpoint
     family = family_of(config, tokenizer)
-    tools = Tools(tokenizer, config.seed, config.trust_remote_code)
+    tools = Tools(tokenizer, config.seed, config.trust_remote_code, table, config.train_on)
     objective = find("objectives", config.objective.name).build(config.objective, family, tools)
     limit = row_limit(config)
     reader = Reader(tokenizer, name_of(config))

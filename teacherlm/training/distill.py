@@ -12,6 +12,7 @@ from torch import Tensor
 from teacherlm.training.divergence import Target, TopK, summed_divergence, top_k
 from teacherlm.training.families import IGNORE, Batch, Family, Row
 from teacherlm.training.objective import Example, Join
+from teacherlm.training.recorded import PLACE, Recorded
 from teacherlm.training.sft import wide
 from teacherlm.training.teacher import Teacher
 from teacherlm.training.teacher_cache import TeacherCache
@@ -37,18 +38,20 @@ class Mixture:
 @dataclass
 class Distill:
     family: Family
-    teacher: Teacher
+    teacher: Teacher | Recorded
+    """A model, or what `enhance` kept of one."""
     mixture: Mixture
     cache_folder: Path | None = None
-    """Where the teacher's most likely tokens are kept; None for a teacher that is asked at every step."""
+    """Where the teacher's most likely tokens are kept; None for a model that is asked at every step."""
     pad: int = 0
     _cache: TeacherCache | None = None
 
     def encode(self, example: Example, join: Join) -> list[Row]:
-        return [join(example.prompt, example.target)]
+        row = join(example.prompt, example.target)
+        return [row | {PLACE: float(example.row)} if isinstance(self.teacher, Recorded) else row]
 
     def prepare(self, rows: Sequence[Row], device: torch.device) -> None:
-        """Asks the teacher about all rows before the training, and frees it; the rows learn their numbers."""
+        """What the teacher says about all rows, before the training; it is then freed, and the rows learn their numbers."""
         if self.cache_folder is None:
             return
         self._cache = cache = TeacherCache(self.cache_folder, rows)
@@ -58,7 +61,7 @@ class Distill:
             torch.distributed.barrier()
         cache.fill(cache.missing(), lambda some: self._asked(some, device))  # of a process that writes to another disk
         cache.tell()
-        self.teacher.forget()
+        self.teacher.close() if isinstance(self.teacher, Recorded) else self.teacher.forget()
         for row in rows:
             row[NUMBER] = cache.number(row)
 
@@ -87,6 +90,7 @@ class Distill:
     def _target(self, batch: Batch) -> Target:
         if self._cache is not None:
             return self._read(batch)
+        assert isinstance(self.teacher, Teacher)
         logits = self.teacher.logits(batch)
         k = self.mixture.top_k
         return logits if k is None else top_k(logits, k, self.mixture.temperature)
@@ -102,6 +106,8 @@ class Distill:
         return TopK(found.log_probs.to(device), found.ids.to(device))
 
     def _asked(self, rows: Sequence[Row], device: torch.device) -> TopK:
+        if isinstance(self.teacher, Recorded):
+            return self.teacher.top_k_of(rows)
         assert self.mixture.top_k is not None
         batch = {key: value.to(device) for key, value in self.family.batch(rows, self.pad).items()}
         return top_k(self.teacher.logits(batch), self.mixture.top_k, self.mixture.temperature)

@@ -48,7 +48,7 @@ def encode(texts: Sequence[Text], tokenizer: Any, objective: Objective, family: 
         truncated += (len(prompt), len(target)) != (len(tokens.prompt), len(tokens.target))
         completions_cut += len(target) < len(tokens.target)
         join = _silencing(family.join, tokens.silent) if tokens.silent else family.join
-        for row in objective.encode(Example(prompt, target, text.part, text.score), join):
+        for row in objective.encode(Example(prompt, target, text.part, text.score, text.row), join):
             if not (row["labels"] != IGNORE).any():
                 raise UserError(f"{text.where}: none of its tokens carries loss, once it is cut to {limit} tokens; leave the row out.")
             cost = family.length(row)

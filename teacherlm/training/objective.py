@@ -22,6 +22,8 @@ class Example:
     """Which of the objective's tasks it belongs to."""
     score: float = 0.0
     """What a model is to give it, where the objective is to score."""
+    row: int = 0
+    """Number of the row in the table that it comes from."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,10 @@ class Tools:
     tokenizer: Any
     seed: int = 0
     trust_remote_code: bool = False
+    table: Any = None
+    """The rows of the dataset."""
+    column: str = ""
+    """What is trained on."""
 
 
 class Objective(Protocol):

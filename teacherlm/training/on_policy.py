@@ -16,6 +16,7 @@ from teacherlm.training.distill import Distill
 from teacherlm.training.families import IGNORE, Batch, Row, Seq2Seq
 from teacherlm.training.packing import unwrapped
 from teacherlm.training.pretrained import longest_text
+from teacherlm.training.teacher import Teacher
 from teacherlm.training.teacher_cache import row_hash
 
 
@@ -64,6 +65,7 @@ class OnPolicy(Distill):
     def written(self, student: Any, rows: Sequence[Row]) -> list[list[int]]:
         """What the student answers to each row's prompt. Which rows are asked together changes nothing."""
         prompts = [self._prompt(row) for row in rows]
+        assert isinstance(self.teacher, Teacher)
         context = min(self.teacher.context, longest_text(student.config))
         rooms = [self._room(prompt, context) for prompt in prompts]
         seeds = [seed_of(f"{self.policy.seed}/{self._step}/{row_hash(row)}") for row in rows]

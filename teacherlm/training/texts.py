@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from teacherlm.errors import UserError
 from teacherlm.log import say
 from teacherlm.prompts import clean, find_template, short_name
+from teacherlm.records import LOGPROBS
 from teacherlm.store.files import read_jsonl
 from teacherlm.store.manifest import require_finished
 
@@ -35,6 +36,8 @@ class Text:
     """Which of an objective's tasks it belongs to, where a row gives several ("label", "rationale")."""
     score: float = 0.0
     """What a model is to give the text, where the objective is to score."""
+    row: int = 0
+    """Its row's number in the table."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +171,7 @@ def _as_chat(table: Table, i: int, column: str, plain: Text, renderer: "Renderer
     messages = table.rows[i].get("messages") if "messages" in table.columns else None
     put = renderer.put(conversation(prompt, completion, messages or (), whole=column == "text"), table.where(i))
     spans = put.spans if completion_only else ((0, len(put.text)),)
-    return Text(put.text, spans[0][0], plain.where, spans)
+    return Text(put.text, spans[0][0], plain.where, spans, row=i)
 
 
 def _build_text(table: Table, i: int, column: str, text: Any, prompt: Any) -> Text:
@@ -180,7 +183,7 @@ def _build_text(table: Table, i: int, column: str, text: Any, prompt: Any) -> Te
         raise UserError(f"{table.where(i)}: column '{column}' does not start with the row's prompt; use --loss-on all, or another column.")
     if not text[start:].strip():
         raise UserError(f"{table.where(i)}: column '{column}' is empty{' behind its prompt' if prompt else ''}.")
-    return Text(text, start, table.place(i))
+    return Text(text, start, table.place(i), row=i)
 
 
 def require_column(table: Table, column: str) -> None:
@@ -197,7 +200,7 @@ def tokenizer_texts(table: Table, columns: Sequence[str]) -> Iterator[str]:
     """
     for column in columns:
         require_column(table, column)
-    names = list(columns) or [n for n in table.text_columns() if n not in BOOKKEEPING and not n.endswith(("_finish", "_verdict"))]
+    names = list(columns) or [n for n in table.text_columns() if n not in BOOKKEEPING and not n.endswith(("_finish", "_verdict", LOGPROBS))]
     seen: set[int] = set()
     for i in range(len(table.rows)):
         row = table.rows[i]

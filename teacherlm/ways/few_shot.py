@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Literal
 from teacherlm.answers import find_answer
 from teacherlm.asking import Conversation, Drop, Row, Terms, Way
 from teacherlm.catalog import ChosenSettings
-from teacherlm.records import Request
 from teacherlm.shots import SHOT, ShotsFile, read_shots
 from teacherlm.stage import Plugin
 from teacherlm.store.sources import require
@@ -39,7 +38,7 @@ def build(settings: FewShotSettings) -> Way:
         if _words(question) in shown:
             return Drop("it is one of the examples in the prompt")
         prompt = f"{block}\n{question}\nA:"
-        (told,) = yield [Request(prompt, terms.max_new_tokens, terms.sampling, sample, where=where)]
+        (told,) = yield [terms.request(prompt, sample, where)]
         if told.finish == "error":
             return Drop(f"cot: {told.error}")
         found = find_answer(told.text, str(require(row, "answer_rule", where)), choices=tuple(row.get("choices", ())))

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from teacherlm.asking import Conversation, Drop, Row, Terms, Way
+from teacherlm.asking import Conversation, Drop, Row, Terms, Way, told_beside
 from teacherlm.catalog import ChosenSettings
 from teacherlm.errors import UserError
 from teacherlm.prompts import KINDS, TEXT_COLUMN
-from teacherlm.records import Completion, Request
+from teacherlm.records import Completion
 from teacherlm.stage import Plugin
 from teacherlm.store.sources import require
 
@@ -29,7 +29,7 @@ def explained(row: Mapping[str, Any], prompts: Mapping[str, str], terms: Terms, 
     `all` is prompt and explanation of the first kind present, made from the two parts: nothing is searched for in a text that may
     contain the suffix twice.
     """
-    told = yield [Request(prompt, terms.max_new_tokens, terms.sampling, sample, where=where) for prompt in prompts.values()]
+    told = yield [terms.request(prompt, sample, where) for prompt in prompts.values()]
     written = dict(zip(prompts, told, strict=True))
     for kind, completion in written.items():
         if completion.finish == "error":
@@ -66,7 +66,7 @@ def _joined(
         "completion_index": row.get("completion_index", sample),
         "teacher": ", ".join(teachers),
         **earlier,
-        **{f"{kind}_finish": completion.finish for kind, completion in written.items()},
+        **{name: value for kind, completion in written.items() for name, value in told_beside(kind, completion).items()},
     }
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from teacherlm.answers import find_answer
-from teacherlm.asking import Conversation, Drop, Row, Terms, Way
+from teacherlm.asking import Conversation, Drop, Row, Terms, Way, told_beside
 from teacherlm.catalog import ChosenSettings
 from teacherlm.errors import UserError
 from teacherlm.prompts import SUFFIX, template
@@ -63,7 +63,7 @@ def solve(row: Mapping[str, Any], terms: Terms, where: str, sample: int, setting
     `\\nTherefore, the answer is`. The reasoning keeps its leading space in both."""
     refuse_kinds_there(row, ("cot",), where)
     words = wording(row, settings, where)
-    (reasoning,) = yield [Request(words.first, terms.max_new_tokens, terms.sampling, sample, where=where)]
+    (reasoning,) = yield [terms.request(words.first, sample, where)]
     if reasoning.finish == "error":
         return Drop(f"cot: {reasoning.error}")
     return (yield from conclude(solved(row, reasoning, words.first, terms, sample), words, terms, where, settings.answer_tokens))
@@ -90,7 +90,7 @@ def solved(row: Mapping[str, Any], written: Completion, prompt: str, terms: Term
         "all": prompt + written.text,
         "completion_index": sample,
         "teacher": terms.teacher,
-        "cot_finish": written.finish,
+        **told_beside("cot", written),
     }
 
 

@@ -24,6 +24,7 @@ from teacherlm.engines.transformers import build as build_transformers
 from teacherlm.engines.vllm import VllmSettings, build, identify
 from teacherlm.errors import UserError
 from teacherlm.records import Completion, Load, Request, Sampling, model_name
+from teacherlm.store.top_logprobs import unpacked
 
 PROMPTS = [
     "Once upon a time there was a little girl",
@@ -151,6 +152,17 @@ def test_greedy_completions_are_those_of_the_transformers_engine(engine: Any, re
     assert {one.finish for one in told} == {"stop", "length", "error"}
     assert told[1].text.startswith(" and"), "the space between prompt and text is the text's"
     assert answers(engine, [Request("Once upon a time", 3)])[0].text.startswith(", there"), "and only where the model wrote one"
+
+
+@with_vllm
+@pytest.mark.slow
+def test_the_most_likely_tokens_are_those_of_the_transformers_engine(engine: Any, reference: Any):
+    requests = [Request(prompt, 12, top_logprobs=5) for prompt in PROMPTS]
+    for one, other in zip(answers(engine, requests), answers(reference, requests), strict=True):
+        found, own = unpacked(one.top_logprobs), unpacked(other.top_logprobs)
+        assert found.tokens.tolist() == own.tokens.tolist() and len(own.tokens) == one.tokens
+        assert found.vocabulary == own.vocabulary
+        assert abs(found.log_probs - own.log_probs).max() < 1e-3
 
 
 @with_vllm

@@ -23,7 +23,7 @@ class ContinuousEngine(TransformersEngine):
 
     def _write(self, rows: list[Row]) -> Iterator[Completion]:
         sampling = rows[0].request.sampling
-        if self.seq2seq or sampling.temperature or sampling.stop:
+        if self.seq2seq or sampling.temperature or sampling.stop or rows[0].request.top_logprobs:
             yield from super()._write(rows)
             return
         for start in range(0, len(rows), IN_HAND):

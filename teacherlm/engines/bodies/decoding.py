@@ -9,6 +9,7 @@ import torch
 
 from teacherlm import interrupt
 from teacherlm.engines.bodies.batches import CausalBatch, CausalModel, Seq2SeqBatch, Seq2SeqModel
+from teacherlm.engines.bodies.likeliest import likeliest
 from teacherlm.engines.bodies.memory import Room, run_out_of_memory
 from teacherlm.engines.bodies.prefixes import find_groups
 from teacherlm.engines.bodies.sampling import choose
@@ -36,6 +37,8 @@ class Row:
     group: int = 0
     """Rows of one group begin alike."""
     written: list[int] = field(default_factory=list)
+    likely: list[tuple[Any, Any]] = field(default_factory=list)
+    """At each token written, where they are asked for: the most likely ones and their log-probabilities, as `likeliest` gives them."""
     finish: Literal["stop", "length", "error"] | None = None
     error: str = ""
 
@@ -63,9 +66,13 @@ def in_order(rows: list[Row]) -> Iterator[Row]:
 class Writing:
     """Rows of one sampling on their way through a model."""
 
-    def __init__(self, model: CausalModel | Seq2SeqModel, rows: Iterable[Row], room: Room, ended: Callable[[Row, int], bool]) -> None:
-        """`ended` adds a token to a row and says whether the text is complete with it."""
-        self.model, self.room, self.ended = model, room, ended
+    def __init__(
+        self, model: CausalModel | Seq2SeqModel, rows: Iterable[Row], room: Room, ended: Callable[[Row, int], bool], vocabulary: int = 0
+    ) -> None:
+        """`ended` adds a token to a row and says whether the text is complete with it. `vocabulary`: how many scores belong to tokens;
+        needed where rows ask for the likeliest of them.
+        """
+        self.model, self.room, self.ended, self.vocabulary = model, room, ended, vocabulary
         self.waiting = deque(rows)
         self.entering: list[Row] = []
         self.batch: CausalBatch | Seq2SeqBatch | None = None
@@ -109,10 +116,14 @@ class Writing:
             seeds = torch.tensor([row.seed if row else 0 for row in slots], device=device)
             positions = torch.tensor([len(row.written) if row else 0 for row in slots], device=device)
         tokens = _numbers(batch.scores, choose(batch.scores, sampling, seeds, positions))
+        likely = self._likeliest(batch.scores, slots)
         for index, (row, token) in enumerate(zip(slots, tokens.tolist(), strict=True)):
             if row is None:
                 continue
-            if self.ended(row, token):
+            ended = self.ended(row, token)
+            if likely and len(row.likely) < len(row.written):
+                row.likely.append(likely[index])
+            if ended:
                 row.finish = "stop"
             elif len(row.written) >= row.budget:
                 row.finish = "length"
@@ -123,6 +134,14 @@ class Writing:
             slots[index] = None
         batch.extend(tokens)
         return slots
+
+    def _likeliest(self, scores: torch.Tensor, rows: Iterable[Row | None]) -> list[tuple[Any, Any]]:
+        """By row; nothing where none asks for them."""
+        k = max(row.request.top_logprobs for row in rows if row)
+        if not k:
+            return []
+        ids, log_probs = likeliest(scores, k, self.vocabulary)
+        return list(zip(ids.cpu().numpy(), log_probs.float().cpu().numpy(), strict=True))
 
     @property
     def likely(self) -> int | None:

@@ -5,8 +5,11 @@ Of the model's generation_config only the end tokens count, so that a request sa
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from itertools import islice
 from typing import Any
+
+import numpy as np
 
 from teacherlm import interrupt
 from teacherlm.engines.bodies.batches import CausalModel, Seq2SeqModel
@@ -17,6 +20,7 @@ from teacherlm.engines.bodies.texts import Chat, Texts
 from teacherlm.engines.bodies.weighing import Choice, weigh
 from teacherlm.errors import UserError
 from teacherlm.records import Completion, Load, Request, Sampling, too_long
+from teacherlm.store.top_logprobs import TopLogprobs, packed, vocabulary_of
 
 READ_AHEAD = 4096
 """Requests that are sorted by length together."""
@@ -46,14 +50,14 @@ class TransformersEngine:
         waiting = iter(requests)
         while not interrupt.wanted() and (part := list(islice(waiting, READ_AHEAD))):
             yield from self._weigh([(key, request) for key, request in part if request.options])
-            by_sampling: dict[Sampling, list[Row]] = {}
+            by_sampling: dict[tuple[Sampling, int], list[Row]] = {}
             written = [(key, request) for key, request in part if not request.options]
             for (key, request), prompt in zip(written, self.encode([request.prompt for _, request in written]), strict=True):
                 if refused := self._refused(key, prompt):
                     yield refused
                 else:
                     row = Row(key, request, prompt, self._budget(request, len(prompt)), seed_of(key))
-                    by_sampling.setdefault(request.sampling, []).append(row)
+                    by_sampling.setdefault((request.sampling, request.top_logprobs), []).append(row)
             for rows in by_sampling.values():
                 yield from self._write(rows)
 
@@ -74,6 +78,7 @@ class TransformersEngine:
     def _write(self, rows: list[Row]) -> Iterator[Completion]:
         stops = rows[0].request.sampling.stop
         may_stop = self.texts.stopping_tokens(stops)
+        vocabulary = self.vocabulary[0] if rows[0].request.top_logprobs else 0
 
         def ended(row: Row, token: int) -> bool:
             if token in self.ends:
@@ -84,7 +89,7 @@ class TransformersEngine:
             return (may_stop is None or token in may_stop) and self.texts.stop_at(row.prompt, row.written, stops) is not None
 
         with self._evaluating():
-            for row in Writing(self.reader, in_order(rows), self.room, ended).write():
+            for row in Writing(self.reader, in_order(rows), self.room, ended, vocabulary).write():
                 yield self._completion(row)
 
     def _weigh(self, requests: Sequence[tuple[str, Request]]) -> Iterator[Completion]:
@@ -116,7 +121,20 @@ class TransformersEngine:
         if row.finish == "error":
             return Completion(row.key, "", "error", len(row.prompt), 0, row.error)
         stop = self.texts.stop_at(row.prompt, row.written, row.request.sampling.stop)
-        return Completion(row.key, self.texts.text(row.prompt, row.written)[:stop], row.finish, len(row.prompt), len(row.written))
+        text = self.texts.text(row.prompt, row.written)[:stop]
+        likely = self._likely(row) if row.request.top_logprobs else ""
+        return Completion(row.key, text, row.finish, len(row.prompt), len(row.written), top_logprobs=likely)
+
+    def _likely(self, row: Row) -> str:
+        k = len(row.likely[0][0]) if row.likely else 0
+        ids = np.array([ids for ids, _ in row.likely], np.int32).reshape(len(row.likely), k)
+        log_probs = np.array([found for _, found in row.likely], np.float32).reshape(len(row.likely), k + 1)
+        return packed(TopLogprobs(row.written, ids, log_probs, self.vocabulary[1]))
+
+    @cached_property
+    def vocabulary(self) -> tuple[int, str]:
+        """(how many scores belong to tokens, the name of all tokens)."""
+        return max(self.tokenizer.get_vocab().values()) + 1, vocabulary_of(self.tokenizer)
 
 
 def context_of(config: Any) -> int | None:

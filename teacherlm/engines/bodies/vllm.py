@@ -8,8 +8,8 @@ import asyncio
 import weakref
 from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from itertools import islice
 from queue import SimpleQueue
 from typing import Any
@@ -22,6 +22,7 @@ from teacherlm.engines.bodies.sampling import seed_of
 from teacherlm.engines.bodies.vllm_process import Running, end_engine
 from teacherlm.log import say
 from teacherlm.records import Completion, Request, too_long
+from teacherlm.store.top_logprobs import from_dicts, packed, vocabulary_of
 
 PART = 64
 """Most requests that are encoded together."""
@@ -121,7 +122,14 @@ class VllmEngine:
     async def _write(self, key: str, request: Request, prompt: list[int]) -> Written:
         params = params_of(key, request, min(request.max_new_tokens, self.context - len(prompt)), self.ends)
         output = await self._ask(key, prompt, params)
-        return Written(completion_of(key, len(prompt), output), len(prompt), output.num_cached_tokens or 0)
+        completion = completion_of(key, len(prompt), output)
+        if request.top_logprobs and completion.finish != "error":
+            completion = replace(completion, top_logprobs=likely_of(output, completion.tokens, request.top_logprobs, self.vocabulary))
+        return Written(completion, len(prompt), output.num_cached_tokens or 0)
+
+    @cached_property
+    def vocabulary(self) -> str:
+        return vocabulary_of(self.tokenizer)
 
     async def _weigh(self, key: str, prompt: list[int], wholes: list[list[int]]) -> Written:
         """vLLM writes one token behind each whole, because it must write something."""
@@ -167,6 +175,7 @@ def params_of(key: str, request: Request, budget: int, ends: list[int]) -> Sampl
         drawing = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": sampling.top_k or -1}
         drawing["seed"] = seed_of(key) & (2**63 - 1)
     stop = list(sampling.stop)
+    drawing |= {"logprobs": request.top_logprobs} if request.top_logprobs else {}
     return SamplingParams(max_tokens=budget, stop=stop, stop_token_ids=ends, output_kind=RequestOutputKind.FINAL_ONLY, **drawing)
 
 
@@ -177,6 +186,14 @@ def completion_of(key: str, prompt_tokens: int, output: RequestOutput) -> Comple
         return Completion(key, "", "error", prompt_tokens, error=f"vLLM ended it: {one.finish_reason}")
     at_end_token = one.finish_reason == "stop" and not isinstance(one.stop_reason, str)
     return Completion(key, one.text, one.finish_reason, prompt_tokens, len(one.token_ids) - at_end_token)
+
+
+def likely_of(output: RequestOutput, count: int, k: int, vocabulary: str) -> str:
+    """The k most likely at each of the first `count` tokens written. vLLM tells the one that was drawn too, whatever its rank."""
+    [one] = output.outputs
+    assert one.logprobs is not None
+    likely = [{place: found.logprob for place, found in told.items() if (found.rank or 0) <= k} for told in one.logprobs[:count]]
+    return packed(from_dicts(list(one.token_ids)[:count], likely, k, vocabulary))
 
 
 def weight_of(output: RequestOutput, start: int) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from teacherlm.engines.bodies import wire_logprobs
 from teacherlm.engines.openai import OpenaiSettings
 from teacherlm.records import Completion, Request
 
@@ -38,6 +39,7 @@ def body_of(settings: OpenaiSettings, key: str, request: Request) -> dict[str, A
         body |= {"top_k": sampling.top_k} if sampling.top_k else {}
     if sampling.stop:
         body["stop"] = list(sampling.stop)
+    body |= wire_logprobs.asked_for(request, settings.endpoint == "chat")
     return {name: value for name, value in {**body, **settings.extra}.items() if value is not None}
 
 
@@ -66,7 +68,8 @@ def completion_of(chat: bool, key: str, request: Request, data: Mapping[str, Any
         text = ""
     cut = before_stop(text, request.sampling.stop)
     finish = "stop" if len(cut) < len(text) else FINISHED[reason]
-    return Completion(key, spaced(request.prompt, cut, chat), "length" if finish == "length" else "stop", *usage)
+    likely = wire_logprobs.told(choice, request, chat)
+    return Completion(key, spaced(request.prompt, cut, chat), "length" if finish == "length" else "stop", *usage, top_logprobs=likely)
 
 
 def choice_of(data: Mapping[str, Any]) -> dict[str, Any]:
