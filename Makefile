@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup
 
 .PHONY: demo test test-fast test-long check lint benchmarks clean
 
@@ -11,13 +13,13 @@ demo: $(READY)  ## the quickstart: teacher, rationales, students, report; under 
 	@echo "Open runs/quickstart/report/report.html"
 
 test: $(READY)  ## everything but what takes many minutes
-	$(BIN)/python -m pytest -m "not long"
+	$(PYTEST) -m "not long"
 
 test-fast: $(READY)  ## the part to run while working
-	$(BIN)/python -m pytest -m "not long and not slow"
+	$(PYTEST) -m "not long and not slow"
 
 test-long: $(READY)  ## whole pipelines on real data, long series of kills
-	$(BIN)/python -m pytest -m long --timeout 2700
+	$(PYTEST) -m long --timeout 2700
 
 lint: $(READY)
 	$(BIN)/ruff check .

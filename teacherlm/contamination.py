@@ -156,8 +156,9 @@ def overlap_with(loaded: Any, training: Path, column: str) -> Found:
 
 
 def _column(path: Path, column: str) -> Iterator[str]:
-    """The training texts of an output, or of a .jsonl."""
+    """The training texts of an output, or of a .jsonl; `column` as in `train_on`."""
     from teacherlm.store.hf import read_dataset
+    from teacherlm.training.columns import columns_of
 
     rows = (row for _, row in read_jsonl(path)) if path.is_file() else read_dataset(path, "train")
-    return (str(row.get(column) or "") for row in rows)
+    return ("\n".join(str(row.get(one) or "") for one in columns_of(column, tuple(row), path)) for row in rows)

@@ -1,5 +1,6 @@
 """The wish to stop soon: Ctrl-C, SIGTERM, SIGUSR1 or a cap. What is in hand is finished first; a second signal stops at once."""
 
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ ONE_WISH = 0.5
 """Seconds within which signals are one wish: `timeout`, Slurm and containers send theirs to the process and again to its group."""
 WARNING = signal.SIGUSR1
 """By which Slurm says that the time of a job is nearly up."""
+WARNED = "TEACHERLM_WARNED"
+"""Set by a job's script when the warning came before the job began."""
 _reason = ""
 
 
@@ -42,6 +45,7 @@ def interruptible() -> Iterator[None]:
     before = {number: handler for number, handler in found.items() if handler is not signal.SIG_IGN}  # what is ignored stays so
     before[WARNING] = signal.getsignal(WARNING)
     last = 0.0
+    warned = os.environ.pop(WARNED, "")
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         nonlocal last
@@ -55,7 +59,7 @@ def interruptible() -> Iterator[None]:
         last = now
         ask_to_stop(signal.Signals(number).name)
 
-    _reason = ""
+    _reason = WARNING.name if warned else ""
     for number in before:
         signal.signal(number, on_signal)
     try:

@@ -228,7 +228,7 @@ class _Planner:
         if not isinstance(values, (list, Mapping)) or not values:
             raise UserError(f"{self.step.where}.matrix.{axis}: expected a list of values or label: settings, found {values!r}.")
         pairs = values.items() if isinstance(values, Mapping) else [(label_of(v), v) for v in values]
-        return [(re.sub(r"[^\w.+=]+", "_", str(label)), value) for label, value in pairs]
+        return [(re.sub(r"[^\w.+=%]+", "_", str(label)), value) for label, value in pairs]
 
     def _jobs_of(self, name: str) -> list[Job]:
         if name not in self.ends:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 MUNGED, SLURMCTLD, SLURMD = "/usr/sbin/munged", "/usr/sbin/slurmctld", "/usr/sbin/slurmd"
 NODES = ("n1", "n2")
+HOSTS = Path("/etc/hosts")
 MAX_ARRAY = 17
 """One more than the highest index of an array."""
 CONF = """
@@ -116,7 +117,6 @@ def free_ports(count: int) -> list[int]:
 @contextmanager
 def running_cluster(folder: Path, max_array: int = MAX_ARRAY, cpus: int = 4) -> Iterator[Cluster]:
     """Raises: AssertionError with the daemons' last words when it does not come up."""
-    name_nodes()
     cluster = Cluster(folder)
     for name in ("state", *(f"spool.{node}" for node in NODES)):
         (folder / name).mkdir(parents=True)
@@ -125,6 +125,7 @@ def running_cluster(folder: Path, max_array: int = MAX_ARRAY, cpus: int = 4) -> 
     key = folder / "munge.key"
     key.write_bytes(os.urandom(1024))
     key.chmod(0o400)
+    named = name_nodes()
     try:
         places = [f"--{option}={folder}/munge.{option.split('-')[0]}" for option in ("pid-file", "log-file", "seed-file")]
         cluster.start(MUNGED, "--foreground", "--force", f"--socket={folder}/munge.socket", f"--key-file={key}", *places)
@@ -136,14 +137,18 @@ def running_cluster(folder: Path, max_array: int = MAX_ARRAY, cpus: int = 4) -> 
         yield cluster
     finally:
         cluster.stop()
+        if named:
+            HOSTS.write_text(HOSTS.read_text().replace(named, "\n"))
 
 
-def name_nodes() -> None:
-    """`srun` and torchrun look the nodes up by name."""
-    hosts = Path("/etc/hosts")
-    known = hosts.read_text().split()
-    if missing := [node for node in NODES if node not in known]:
-        hosts.write_text(f"{hosts.read_text().rstrip()}\n127.0.0.1 {' '.join(missing)}\n")
+def name_nodes() -> str:
+    """`srun` and torchrun look the nodes up by name. Returns what was added to the machine's list; "" where they were known."""
+    known = HOSTS.read_text()
+    if not (missing := [node for node in NODES if node not in known.split()]):
+        return ""
+    named = f"\n127.0.0.1 {' '.join(missing)}\n"
+    HOSTS.write_text(known.rstrip("\n") + named)
+    return named
 
 
 def wait_for(holds: "object", cluster: Cluster, seconds: float = 40) -> None:

@@ -67,6 +67,7 @@ def test_prepare_leaves_out_what_data_of_ones_own_measures(tmp_path: Path):
     assert prepared(tmp_path, source, [str(asked)]) == TRAINED[2:]
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_creaks_claims_that_the_task_creak_measures_are_left_out(creak: Path, tmp_path: Path):
     rows = [json.loads(line) for line in (creak / "train.json").read_text().splitlines()[:20]]

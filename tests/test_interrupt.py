@@ -53,3 +53,11 @@ def test_a_cap_may_ask_too_and_the_first_reason_stays() -> None:
 def test_work_that_ended_early_says_by_its_exit_code_which_signal_it_was() -> None:
     assert [interrupt.exit_code(name) for name in ("SIGINT", "SIGTERM")] == [130, 143]
     assert interrupt.exit_code("SIGUSR1") == interrupt.exit_code("the end of its time") == OUT_OF_TIME
+
+
+def test_a_warning_that_came_before_the_work_is_heard_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(interrupt.WARNED, "1")
+    with interrupt.interruptible():
+        assert interrupt.wanted() == "SIGUSR1" and interrupt.exit_code("SIGUSR1") == OUT_OF_TIME
+    with interrupt.interruptible():
+        assert interrupt.wanted() == ""

@@ -61,6 +61,7 @@ def test_it_finds_what_comparing_all_runs_finds(known: list[str], text: str, n: 
     assert index(*known, n=n, shortest=n, common=1000).shares_sequence(text) == brute_force(known, text, n)
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_published_splits_of_creak_hardly_overlap_and_a_planted_question_is_found(creak: Path) -> None:
     train, dev = ([json.loads(line)["sentence"] for line in (creak / f"{name}.json").read_text().splitlines()] for name in ("train", "dev"))

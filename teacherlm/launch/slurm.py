@@ -13,11 +13,14 @@ from pathlib import Path
 
 from teacherlm.catalog import find
 from teacherlm.errors import UserError
+from teacherlm.interrupt import WARNED
 from teacherlm.launch.requeue import REQUEUES
 from teacherlm.plan import Job
 from teacherlm.resources import Resources
 
 HEAD_NODE = 'head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n1)'
+EARLY_WARNING = f"trap 'export {WARNED}=1' USR1"
+"""While `setup` runs nobody else hears Slurm's warning; the job is told of it when it begins."""
 PORT = "$((20000 + SLURM_JOB_ID % 20000))"
 
 
@@ -114,6 +117,7 @@ def script(array: Array, file: Path, run_dir: Path, cwd: Path) -> str:
         "# One element of an array does one line of the list (written by `teacherlm submit`).",
         "set -e",
         f"[ -f {shlex.quote(str(file))} ] || {{ printf '%s: %s\\n' \"$(hostname)\" {shlex.quote(unseen)} >&2; exit 2; }}",
+        *([EARLY_WARNING] if wanted.requeues and wanted.setup else []),
         *wanted.setup,
         *([f"export {REQUEUES}={wanted.requeues}"] if wanted.requeues else []),
         *([HEAD_NODE] if wanted.nodes > 1 else []),

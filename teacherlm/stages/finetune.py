@@ -19,6 +19,7 @@ from teacherlm.store.checkpoints import find_checkpoints
 from teacherlm.store.manifest import Manifest, require_finished
 from teacherlm.together import is_main
 from teacherlm.training.material import Training
+from teacherlm.training.subsample import subsampled
 
 if TYPE_CHECKING:
     from teacherlm.training.texts import Table
@@ -101,8 +102,9 @@ def _train_here(config: FinetuneConfig) -> Outcome:
 
     if config.model is not None and Path(config.model).exists():
         require_finished(Path(config.model))
-    table = read_table(config.input, config.limit)
-    tokenizer = _build_tokenizer(config, table)
+    everything = read_table(config.input, config.limit)
+    tokenizer = _build_tokenizer(config, everything)
+    table = subsampled(everything, config.subsample, config.seed)
     specs = specs_of(table)
     if own := _chat_text(specs):
         tokenizer.chat_template = own  # goes into every checkpoint

@@ -10,6 +10,7 @@ from teacherlm.training.adapters.full import FullSettings
 from teacherlm.training.objectives.sft import SftSettings
 from teacherlm.training.old_names import parse_model
 from teacherlm.training.settings import AdapterChoice, ObjectiveChoice, Recipe, Scratch
+from teacherlm.training.subsample import EVERYTHING, as_size
 from teacherlm.training.watched import Watched
 
 
@@ -31,7 +32,8 @@ class Material(StageConfig):
     scratch: Scratch | None = None
     """Instead of a model: a small one with fresh weights, e.g. {hidden_size: 64, layers: 3, heads: 4, context: 256}."""
     train_on: Annotated[str, Alias("--task_type"), Alias("--task-type")] = "cot_tail"
-    """Column of text to train on: text, cot_tail (answer first), cot_head (rationale first), all, or any other. An objective may have
+    """Column of text to train on: text, cot_tail (answer first), cot_head (rationale first), all, or any other. `cot_tail+error_tail` gives
+    two examples of each row, `all_kinds` one for each kind of rationale (also all_kinds_head, all_kinds_think). An objective may have
     another default: step_by_step text, regression target."""
     objective: ObjectiveChoice = SftSettings()
     """A file in teacherlm/training/objectives/ and its settings."""
@@ -63,6 +65,9 @@ class Material(StageConfig):
     """Run code that a hub model brings along."""
     limit: Annotated[int | None, Field(gt=0)] = None
     """Only the first rows."""
+    subsample: Annotated[str, BeforeValidator(as_size)] = EVERYTHING
+    """Only a part of the questions, for curves of score against data: 12.5%, 1000, all. Drawn by the seed; a smaller part lies within a
+    larger one, and a student from scratch has the words of all."""
 
 
 class Training(Watched, Recipe, Material):

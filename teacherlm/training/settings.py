@@ -17,13 +17,15 @@ class ObjectiveSettings(ChosenSettings):
     """What `train_on` is where it is not set; "" leaves it to `finetune`."""
 
     def texts(self, table: Any, column: str, completion_only: bool, reader: Any) -> Any:
-        """The training texts of a table; an objective with other needs than a column of text overrides this.
+        """The training texts of a table, of a row one for each column; an objective with other needs overrides this.
 
         Raises: UserError naming the row that cannot be trained on.
         """
+        from teacherlm.training.columns import columns_of
         from teacherlm.training.texts import build_texts
 
-        return build_texts(table, column, completion_only, reader)
+        parts = [build_texts(table, one, completion_only, reader) for one in columns_of(column, table.columns, table.path)]
+        return parts[0] if len(parts) == 1 else [text for row in zip(*parts, strict=True) for text in row]
 
     def known_words(self) -> Sequence[str]:
         """Texts that the tokenizer of a student from scratch has to know, beside those of the data."""

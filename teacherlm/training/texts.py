@@ -49,16 +49,21 @@ class Table:
     path: Path
     lines: Sequence[int] = ()
     """Line of each row where the input is a .jsonl."""
+    numbers: Sequence[int] = ()
+    """Of a part of a dataset: each row's number in the whole."""
 
     def where(self, i: int) -> str:
         if self.lines:
             return f"{self.path}:{self.lines[i]}"
         row = self.rows[i]
-        return f"{self.path}: row {i}" + (f" (id {row['id']})" if "id" in self.columns else "")
+        return self._number(i) + (f" (id {row['id']})" if "id" in self.columns else "")
 
     def place(self, i: int) -> str:
         """As `where`, without reading the row."""
-        return self.where(i) if self.lines else f"{self.path}: row {i}"
+        return self.where(i) if self.lines else self._number(i)
+
+    def _number(self, i: int) -> str:
+        return f"{self.path}: row {self.numbers[i] if self.numbers else i}"
 
     def text_columns(self) -> list[str]:
         first = self.rows[0]

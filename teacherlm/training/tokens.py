@@ -11,6 +11,7 @@ from teacherlm.training.encoding import encode
 from teacherlm.training.families import Family
 from teacherlm.training.material import Training
 from teacherlm.training.objective import Objective
+from teacherlm.training.subsample import EVERYTHING
 from teacherlm.training.texts import Reader, Table, Text
 from teacherlm.training.thoughts import answers_only
 from teacherlm.training.token_cache import Tokens, entry_name, read_or_make
@@ -35,8 +36,8 @@ def read_tokens(
 
     if not config.cache:
         return read_or_make(None, make)
-    settings = {name: getattr(config, name) for name in ("train_on", "loss_on", "limit", "held_out")}
-    which = {"seed": config.seed} if config.held_out else {}
+    settings = {name: getattr(config, name) for name in ("train_on", "loss_on", "limit", "held_out", "subsample")}
+    which = {"seed": config.seed} if config.held_out or config.subsample != EVERYTHING else {}
     name = entry_name(config.input, config.objective, reader.tokenizer, family, specs, {**settings, **which, "tokens": limit})
     return read_or_make(name, make)
 

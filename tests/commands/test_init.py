@@ -25,6 +25,7 @@ def sums(path: Path, count: int = 60, question: str = "aufgabe", answer: str = "
     return path
 
 
+@pytest.mark.slow
 def test_with_flags_nothing_is_asked_and_the_file_can_be_run(tmp_path):
     data, output = sums(tmp_path / "shells.jsonl"), tmp_path / "mine.yaml"
     ended = teacherlm("init", data, "--question", "aufgabe", "--answer", "loesung", "-o", output)
@@ -37,6 +38,7 @@ def test_with_flags_nothing_is_asked_and_the_file_can_be_run(tmp_path):
     assert dataset == {"name": "jsonl", "columns": {"question": "aufgabe", "answer": "loesung"}, "held_out": 0.1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -57,6 +59,7 @@ def test_without_a_terminal_what_is_missing_is_one_line(tmp_path, words, says):
     assert not (tmp_path / "x.yaml").exists()
 
 
+@pytest.mark.slow
 def test_nothing_is_overwritten_unasked(tmp_path):
     data, output = sums(tmp_path / "x.jsonl", question="question", answer="answer"), tmp_path / "mine.yaml"
     output.write_text("precious")
@@ -65,6 +68,7 @@ def test_nothing_is_overwritten_unasked(tmp_path):
     assert teacherlm("init", data, "-o", output, "--overwrite").returncode == 0 and "prepare" in output.read_text()
 
 
+@pytest.mark.slow
 def test_on_a_terminal_it_asks_and_lets_one_change_the_columns(tmp_path):
     data, output = sums(tmp_path / "x.jsonl", answer="answer"), tmp_path / "mine.yaml"
     rows = [{**json.loads(line), "better": json.loads(line)["aufgabe"].upper()} for line in data.read_text().splitlines()]
@@ -97,6 +101,7 @@ def test_on_a_terminal_it_asks_and_lets_one_change_the_columns(tmp_path):
     assert "ANA HAS 1 SHELLS" in without_styles(text)
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_escapes_of_files_as_text(tmp_path):
     data = tmp_path / "x.jsonl"
     data.write_text("".join(json.dumps({"question": f"\x1b[31mred\x1b[0m {i}?", "answer": "1"}) + "\n" for i in range(30)))
@@ -104,6 +109,7 @@ def test_a_terminal_gets_escapes_of_files_as_text(tmp_path):
     assert code == 0 and "\x1b[31m" not in text and r"\x1b[31mred" in text
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_a_known_dataset_is_confirmed_and_can_be_mapped_by_hand(creak, tmp_path):
     data = tmp_path / "mine.json"

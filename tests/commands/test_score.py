@@ -145,6 +145,7 @@ def test_the_published_accuracies_come_out_of_the_command_line(test_data: Path, 
         assert (done.returncode, done.stderr) == (0, "") and line in done.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_completions_travel_through_import_and_export(tmp_path: Path) -> None:
     one = {"question": "Is it?", "answer": "yes", "prompt": "p", "completion": " Yes.", "finish_reason": "stop"}
     two = {**one, "reasoning_prompt": "Q: Is it?\nA: Let's think step by step.", "reasoning_completion": " It is."}

@@ -79,6 +79,7 @@ def test_model_text_is_shown_as_it_is_and_steers_no_terminal(run):
     assert "\x1b[31m" not in styled
 
 
+@pytest.mark.slow
 def test_on_a_terminal_loss_is_coloured_and_with_no_color_it_is_marked(run):
     _, styled = on_a_terminal("show", run / "examples", "--id", "t2")
     assert "\x1b[1;32m The answer is (A)." in styled and "⟦" not in styled

@@ -81,6 +81,7 @@ def test_creaks_own_task_teaches_in_the_words_of_its_measurement(creak: Path, tm
         assert theirs["id"] == ours["id"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [

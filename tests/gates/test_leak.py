@@ -161,6 +161,7 @@ def test_the_same_beginning_leaks_only_the_right_letter(letter: str, form: str) 
     assert {gold: verdict(text, gold) for gold in "ABC"} == {gold: "leak" if gold == letter else "clean" for gold in "ABC"}
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_rationales_of_a_teacher_that_saw_no_answer_are_hardly_ever_flagged(gpt3: list[Rationale]) -> None:
     gate = built("leak")

@@ -96,6 +96,7 @@ def test_a_system_turn_of_the_rows_is_told_and_kept(tmp_path: Path) -> None:
     assert read_json(output / "model.json")["system"] == "Be brief."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [429, 500, 503, 0, -1])
 def test_each_request_that_fails_in_passing_is_made_again_and_nothing_is_done_twice(rows: Path, status: int) -> None:
     """-1: the server has done it, and the answer is lost."""

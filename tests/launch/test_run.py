@@ -55,6 +55,7 @@ def test_a_dry_run_says_what_and_why_and_does_nothing(tmp_path: Path, capsys: py
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_only_what_changed_is_redone_and_the_old_output_is_kept_aside(tmp_path: Path) -> None:
     run(tmp_path)
     kept = tmp_path / "run/add/1/kept/ledger.txt"
@@ -67,6 +68,7 @@ def test_only_what_changed_is_redone_and_the_old_output_is_kept_aside(tmp_path: 
     assert len(list((tmp_path / "run/add/.stale").glob("1-*/1/number.txt"))) == 1
 
 
+@pytest.mark.slow
 def test_a_changed_seed_of_the_run_redoes_what_uses_it(tmp_path: Path) -> None:
     run(tmp_path)
     run(tmp_path, "seed=5")
@@ -110,6 +112,7 @@ def test_a_run_that_is_being_worked_on_is_refused(tmp_path: Path) -> None:
         run(tmp_path)
 
 
+@pytest.mark.slow
 def test_workers_end_when_the_run_is_killed_and_the_next_run_goes_on(tmp_path: Path) -> None:
     steps = [{"number": {"value": 1}}, {"add": {"amount": 16}}]
     (tmp_path / "p.yaml").write_text(yaml.safe_dump({"run_dir": str(tmp_path / "run"), "steps": steps}, sort_keys=False))

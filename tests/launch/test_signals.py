@@ -102,6 +102,7 @@ def test_a_signal_lets_a_run_finish_what_is_in_hand_and_the_next_run_goes_on(
     assert not (tmp_path / "run/.stale").exists()
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_ends_a_run_at_once(tmp_path: Path) -> None:
     numbers = tmp_path / "run/count/numbers.txt"
     with started("run", pipeline(tmp_path, [{"count": {"upto": 2, "seconds": 300}}])) as process:
@@ -125,6 +126,7 @@ def group_is_alive(group: int) -> bool:
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_job_that_does_not_look_out_for_signals_ends_at_the_first(tmp_path: Path, number: signal.Signals) -> None:
     steps = [{"number": {"value": 1}}, {"add": {"amount": 17}}]
@@ -155,6 +157,7 @@ def test_a_signal_while_the_workers_start_leaves_no_traceback(tmp_path: Path) ->
         assert process.returncode == 130, told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(("words", "file"), [(("count",), "numbers.txt"), (("add", "--amount", "17"), "pid.txt")])
 def test_a_stage_called_by_hand_ends_in_one_line_and_goes_on(

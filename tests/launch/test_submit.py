@@ -116,6 +116,17 @@ def test_the_script_runs_setup_as_it_stands_and_quotes_all_else(tmp_path: Path) 
     assert not list(tmp_path.rglob("pwned"))
 
 
+def test_a_warning_while_setup_runs_does_not_end_the_job_and_is_passed_on(tmp_path: Path) -> None:
+    (tmp_path / "run/slurm").mkdir(parents=True)
+    (tmp_path / "run/slurm/x.jsonl").write_text("not json\n")
+    setup = ["kill -USR1 $$", 'echo "warned: $TEACHERLM_WARNED"']
+    (tmp_path / "job.sh").write_text(text(tmp_path, {"number": {"value": 1}}, setup=setup))
+    done = subprocess.run(
+        ["bash", tmp_path / "job.sh"], capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "SLURM_ARRAY_TASK_ID": "0"}
+    )
+    assert (done.returncode, done.stdout) == (2, "warned: 1\n")
+
+
 def test_setup_that_fails_ends_the_job(tmp_path: Path) -> None:
     (tmp_path / "run/slurm").mkdir(parents=True)
     (tmp_path / "run/slurm/x.jsonl").write_text("")

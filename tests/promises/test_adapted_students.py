@@ -97,6 +97,7 @@ def last(student: Path) -> Path:
     return find_checkpoints(student)[-1].path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adapter", ADAPTERS)
 def test_training_changes_the_adapter_alone_and_the_loss_falls(data, base, tmp_path, monkeypatch, capsys, adapter):
     seen: list[Any] = []

@@ -63,6 +63,7 @@ def measured(model: Path, task: str, data: Path, output: Path, **settings: Any) 
     return rows_of(output / rows_of(output / "results.jsonl")[0]["predictions"])
 
 
+@pytest.mark.slow
 def test_from_prepare_to_letters_the_student_reads_what_it_was_taught(
     prepared: Callable[..., Path], stories260k: Path, tmp_path: Path
 ) -> None:
@@ -113,6 +114,7 @@ def test_shots_are_turns_of_their_own(prepared: Callable[..., Path], stories260k
     assert [row["prompt"] for row in again] == [row["prompt"] for row in found]
 
 
+@pytest.mark.slow
 def test_what_a_chat_student_writes_ends_with_its_turn(prepared: Callable[..., Path], stories260k: Path, tmp_path: Path) -> None:
     """Taught one answer until it knows it, it says that and no more."""
     model, data = write_chat_model(stories260k, tmp_path / "model", MARKED), prepared(lettered=False)
@@ -171,6 +173,7 @@ def test_a_student_without_a_chat_template_needs_one(prepared: Callable[..., Pat
     assert untrained[0]["prompt"].startswith("<s>[user]\nGas 8?") and untrained[0]["prompt"].endswith("[assistant]\nThe answer is (")
 
 
+@pytest.mark.slow
 def test_a_task_in_other_words_is_refused_and_lm_evals_own_are_asked_as_a_chat(
     prepared: Callable[..., Path], stories260k: Path, tmp_path: Path
 ) -> None:

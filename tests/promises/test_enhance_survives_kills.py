@@ -101,6 +101,7 @@ def test_kills_while_the_rows_are_written_leave_no_half_file(tmp_path: Path):
     assert written.read_bytes() == whole
 
 
+@pytest.mark.slow
 def test_two_processes_on_the_same_output_share_the_work_and_ask_nothing_twice(tmp_path: Path):
     source = questions(tmp_path / "MORE.jsonl", 300)
     config = {"input": str(source), "output": str(tmp_path / "both"), "teacher": {"name": "scripted", "delay": 0.002}}

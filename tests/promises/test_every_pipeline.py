@@ -68,6 +68,34 @@ def test_a_dataset_with_choices_is_taught_and_measured(
 
 
 @pytest.mark.long
+def test_students_of_each_kind_and_of_all_kinds_are_set_against_the_label(tmp_path: Path, creak: Path, stories260k: Path) -> None:
+    settings = [f"prepare.source={creak}", "prepare.limit=40", *taught(stories260k), *small(stories260k)]
+    settings = [one for one in settings if not one.startswith("finetune.epochs")] + ["finetune.epochs=3"]
+    settings += ["finetune.matrix.train_on.all_kinds.epochs=1", f"untrained.input={stories260k}"]
+    settings += [f"{step}.{key}={value}" for step in ("evaluate", "untrained") for key, value in {"limit": 12, "data": creak}.items()]
+    report = run_pipeline("ablation", tmp_path / "run", *settings)
+    kinds = ["cot_tail", "error_tail", "fundamental_tail", "all_kinds"]
+    assert {row["trained_on"] for row in report["rows"]} == {"untrained", "text", *kinds}
+    assert {row["candidate"] for row in report["comparisons"] if row["baseline"] == "text"} >= set(kinds)
+    rows = {kind: json.loads((tmp_path / f"run/finetune/{kind}-0/manifest.json").read_text())["counts"]["rows"] for kind in kinds}
+    assert rows["all_kinds"] == 3 * rows["cot_tail"] == 120
+
+
+@pytest.mark.long
+def test_students_of_parts_of_the_questions_make_a_curve(tmp_path: Path) -> None:
+    words = "dataset={name: word_problems, textbook: 200, practice: 80, test: 20}"
+    less = [f"textbook.{words}", f"questions.{words}", "teacher.epochs=1", "enhance.max_new_tokens=32", "postprocess.verify=[]"]
+    once = {"text": {"train_on": "text", "epochs": 1}, "cot_head": {"train_on": "cot_head", "epochs": 1}}
+    settings = [*less, f"students.matrix.train_on={json.dumps(once)}", "evaluate.max_new_tokens=16"]
+    run_pipeline("sample_efficiency", tmp_path / "run", *settings)
+    counts = {
+        part: json.loads((tmp_path / f"run/students/text-{part}-0/manifest.json").read_text())["counts"]["rows"]
+        for part in ("12.5%", "25%", "50%", "100%")
+    }
+    assert counts == {"12.5%": 10, "25%": 20, "50%": 40, "100%": 80}
+
+
+@pytest.mark.long
 def test_fine_tune_cot_solves_keeps_what_is_right_and_reasons_first(tmp_path: Path, test_data: Path, stories260k: Path) -> None:
     source = test_data / "data/reasoning_teacher/dataset/multiarith.json"
     settings = ["prepare.dataset=multiarith", f"prepare.source={source}", "prepare.limit=40", *taught(stories260k)]

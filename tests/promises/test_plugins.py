@@ -46,6 +46,7 @@ def test_without_the_folder_they_are_not_known(tmp_path: Path) -> None:
     assert "prepare: dataset: No dataset named 'colours'." in done.stderr
 
 
+@pytest.mark.slow
 def test_a_gate_of_a_plugin_folder_drops_rows_with_its_settings(tmp_path: Path) -> None:
     chain = [*steps()[:2], {"postprocess": {"verify": [{"name": "shouting", "marks": 3}], "measure": ["agreement"]}}]
     chain[1] = {"enhance": {"teacher": {"name": "scripted", "reply": "Red! Red! Red!"}, "kinds": ["cot"], "limit": 2}}

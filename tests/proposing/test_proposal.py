@@ -77,6 +77,7 @@ def sums(count: int = 40, **names: str) -> list[Row]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.real
 @pytest.mark.parametrize(("place", "name"), REAL.items(), ids=list(REAL))
 def test_every_real_file_gets_a_pipeline_whose_prepare_runs(test_data, tmp_path, place, name):
@@ -87,6 +88,7 @@ def test_every_real_file_gets_a_pipeline_whose_prepare_runs(test_data, tmp_path,
     assert planned(pipeline_text(proposal, Models(), Path("x.yaml")), Path("x.yaml"))
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_one_published_file_stands_for_its_folder_where_that_has_a_split_to_measure(creak, test_data):
     proposal = proposed(creak / "train.json")
@@ -101,6 +103,7 @@ def test_a_folder_of_several_datasets_is_refused(test_data):
         proposed(test_data / "data" / "reasoning_teacher" / "dataset")
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_a_known_dataset_under_another_name_is_known_by_what_its_reader_understands(test_data, tmp_path):
     for place, name in (("gsm8k/train.jsonl", "gsm8k"), ("strategyqa/train.json", "strategyqa"), ("creak/dev.json", "creak")):

@@ -227,6 +227,7 @@ def test_a_hub_is_given_every_file_in_one_commit_to_a_private_repository(run: Pa
         assert sent == {"README.md": upload.card.encode(), **{name: path.read_bytes() for name, path in upload.files.items()}}
 
 
+@pytest.mark.slow
 def test_what_a_hub_refuses_is_one_line_without_the_token(run: Path, hub: tuple[str, list[tuple[str, Any, str]]]):
     done = pushed(run, "forbidden/soups", hub[0])
     assert done.returncode == 2 and "forbidden/soups: the hub did not take it (" in done.stderr

@@ -145,6 +145,7 @@ def test_where_the_licence_of_a_base_is_read(tmp_path: Path) -> None:
     assert base_licence(folder("none")) == "unknown" and base_licence("nobody/nothing-at-all") == "unknown"
 
 
+@pytest.mark.slow
 def test_a_student_of_a_student_stands_under_the_licence_of_its_base(tmp_path: Path) -> None:
     base = write_model(tmp_path / "base")
     (base / "LICENSE").write_text("MIT License\n")

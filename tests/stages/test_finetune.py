@@ -113,6 +113,7 @@ def test_the_last_step_always_has_a_checkpoint(data, given, steps):
     assert [c.step for c in find_checkpoints(data.parent / "student")] == steps
 
 
+@pytest.mark.slow
 def test_defect_8_the_same_seed_gives_the_same_student_and_another_seed_another(data):
     weights = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
@@ -121,6 +122,7 @@ def test_defect_8_the_same_seed_gives_the_same_student_and_another_seed_another(
     assert weights[0] == weights[1] != weights[2]
 
 
+@pytest.mark.slow
 def test_the_micro_batch_does_not_change_the_loss(data):
     whole = finetune(config(data, save_strategy="no", output=data.parent / "a"))
     parts = finetune(config(data, save_strategy="no", micro_batch=3, output=data.parent / "b"))

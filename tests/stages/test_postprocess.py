@@ -21,6 +21,7 @@ def says(letter: str) -> Callable[[Row], str]:
     return lambda row: f" {row['sentence']} The answer is ({letter})."
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_creak_has_the_seeds_14_columns_first_and_every_question_is_kept_or_dropped(creak: Path, tmp_path: Path):
     prepare(PrepareConfig.model_validate({"dataset": "creak", "source": str(creak), "output": tmp_path / "questions"}))

@@ -228,6 +228,7 @@ def test_names_of_gates_stand_on_the_command_line(tmp_path: Path):
     assert "kept 3 of 6 rows (" in ended.stderr and "gate leak: cot is leak: 1" in ended.stderr
 
 
+@pytest.mark.slow
 def test_what_was_asked_stays_when_the_rest_is_redone(tmp_path: Path):
     source = written(tmp_path, *TEXTS)
     assert subprocess.run(command(tmp_path, source), capture_output=True, timeout=120).returncode == 0

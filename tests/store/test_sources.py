@@ -94,6 +94,7 @@ def test_a_hub_name_may_bring_its_config():
     assert not any(map(is_hub_id, ("x.jsonl.gz", "d/x.tsv", "a/b/c", "/abs/path", "x.arrow")))
 
 
+@pytest.mark.slow
 def test_a_hub_name_with_a_config_is_loaded_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A folder stands in for the hub: `load_dataset` reads both in the same way."""
     for config in ("easy", "hard"):

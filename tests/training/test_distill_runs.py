@@ -71,6 +71,7 @@ def test_a_training_that_was_stopped_ends_with_the_weights_of_one_that_was_not(d
     assert whole[2]["objective"] == objective["name"]
 
 
+@pytest.mark.slow
 def test_no_teacher_lies_in_a_checkpoint_and_its_choice_is_part_of_the_fingerprint(data, teacher, tmp_path):
     go(data, tmp_path / "student", epochs=1, objective={**KD, "teacher": str(teacher)})
     weights = AutoModelForCausalLM.from_pretrained(resolve_model(str(tmp_path / "student"))).num_parameters()
@@ -80,6 +81,7 @@ def test_no_teacher_lies_in_a_checkpoint_and_its_choice_is_part_of_the_fingerpri
     assert plain.facts["train_on"] == "text"
 
 
+@pytest.mark.slow
 def test_a_cached_teacher_is_asked_once_for_all_students_and_its_losses_are_those_of_one_in_memory(data, teacher, tmp_path, monkeypatch):
     monkeypatch.setenv("TEACHERLM_CACHE", str(tmp_path / "cache"))
     objective = {**CACHED, "teacher": str(teacher)}
@@ -94,6 +96,7 @@ def test_a_cached_teacher_is_asked_once_for_all_students_and_its_losses_are_thos
         go(data, tmp_path / "colder", epochs=1, objective={**objective, "temperature": 1.0})
 
 
+@pytest.mark.slow
 def test_a_cache_that_was_being_written_goes_on_behind_its_last_part(data, teacher, tmp_path, monkeypatch):
     monkeypatch.setenv("TEACHERLM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(teacher_cache, "PART", 10)

@@ -23,6 +23,7 @@ def gradients_of_first_step(model, micro: int, folder: Path, family: Family = CA
     return one_step(model, Sft(family), unequal_rows(16, family), micro, folder, family)[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "allowed"), [(torch.float64, 1e-12), (torch.float32, 1e-6)])
 @pytest.mark.parametrize("micro", [4, 5, 1])
 def test_accumulation_gives_the_gradients_of_the_whole_batch(tiny_llama, tmp_path, dtype, allowed, micro):
@@ -32,6 +33,7 @@ def test_accumulation_gives_the_gradients_of_the_whole_batch(tiny_llama, tmp_pat
     assert whole and max(float((a - b).abs().max()) for a, b in zip(whole, cut_up, strict=True)) < allowed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("micro", [8, 5])
 def test_accumulation_gives_an_encoder_decoder_the_gradients_of_the_whole_batch(tiny_t5, tmp_path, micro):
     family = Seq2Seq(start=0, target_limit=64)

@@ -67,6 +67,7 @@ def test_a_precision_that_is_not_there_is_refused(name: str, message: str) -> No
     assert message in str(refused.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("precision", "dtype"), [("bf16-true", torch.bfloat16), ("64-true", torch.float64), ("bf16", torch.float32)])
 def test_weights_are_held_as_the_precision_says(tmp_path: Path, precision: str, dtype: torch.dtype) -> None:
     run = trained(tmp_path, precision=precision)
@@ -94,6 +95,7 @@ def test_kernels_that_are_not_there_are_refused_in_one_line(tmp_path: Path, give
     assert message in str(refused.value) and "\n" not in str(refused.value)
 
 
+@pytest.mark.slow
 def test_eager_attention_learns_as_sdpa_does(tmp_path: Path) -> None:
     one, two = (weights(trained(tmp_path, name=name, attention=name)) for name in ("sdpa", "eager"))
     assert all(torch.allclose(one[name], two[name], atol=1e-4) for name in one)

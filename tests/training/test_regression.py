@@ -66,6 +66,7 @@ def test_an_encoder_decoder_is_read_at_its_first_step(tiny_t5, tmp_path, micro):
     assert loss == pytest.approx(loss_of(logits), abs=1e-12)
 
 
+@pytest.mark.slow
 def test_gradients_do_not_depend_on_the_cut(tiny_llama, tmp_path):
     objective = Regression(Causal(), NO, YES)
     rows = encoded(objective, Causal())

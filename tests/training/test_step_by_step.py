@@ -51,6 +51,7 @@ def test_the_loss_is_the_one_by_hand_however_the_step_is_cut_up(tiny_llama, tmp_
     assert loss == pytest.approx(by_hand(tiny_llama), abs=1e-12)
 
 
+@pytest.mark.slow
 def test_gradients_do_not_depend_on_the_cut(tiny_llama, tmp_path):
     objective = StepByStep(Causal(), ALPHA)
     _, whole = one_step(tiny_llama, objective, encoded(objective), 5, tmp_path)

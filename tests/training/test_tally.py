@@ -18,6 +18,7 @@ def unequal_rows(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_packing_leaves_no_padding_and_changes_nothing_else(tmp_path):
     data, outcomes, rows = unequal_rows(tmp_path), {}, {}
     settings = {**SETTINGS, "epochs": 2, "group_by_length": False, "input": data}

@@ -47,6 +47,7 @@ def count_tokenising(monkeypatch) -> list[int]:
     return calls
 
 
+@pytest.mark.slow
 def test_a_second_start_tokenises_nothing_and_gives_the_same_student(tmp_path, monkeypatch, capsys):
     calls = count_tokenising(monkeypatch)
     first = finetune(settings(tmp_path))
@@ -60,6 +61,7 @@ def test_a_second_start_tokenises_nothing_and_gives_the_same_student(tmp_path, m
     assert first.metrics["held_out_loss"] == second.metrics["held_out_loss"]
 
 
+@pytest.mark.slow
 def test_what_changes_the_rows_changes_their_name_and_nothing_else_does(tmp_path):
     data = settings(tmp_path).input
     finetune(settings(tmp_path))
@@ -86,6 +88,7 @@ def test_what_changes_the_rows_changes_their_name_and_nothing_else_does(tmp_path
     assert len(entries()) == 1 + len(others), "where nothing is held out, the seed changes no row"
 
 
+@pytest.mark.slow
 def test_a_row_that_changed_is_tokenised_anew(tmp_path, monkeypatch):
     calls = count_tokenising(monkeypatch)
     config = settings(tmp_path, held_out=0.0)
@@ -95,6 +98,7 @@ def test_a_row_that_changed_is_tokenised_anew(tmp_path, monkeypatch):
     assert calls == [48, 0, 48, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["torn", "missing", "foreign", "no about", "not json"])
 def test_a_torn_or_foreign_entry_is_ignored_and_written_anew(tmp_path, monkeypatch, damage):
     calls = count_tokenising(monkeypatch)
@@ -175,7 +179,7 @@ def test_half_a_million_rows_are_ready_at_once(tmp_path):
     rows = Rows(map_rows(folder, ["input_ids", "labels"], []), Causal())
     batches = MicroBatches(rows.lengths(), cut(64, None, None, 1), 0, together=rows.together())
     assert len(batches) == count / 16 and rows[count - 1]["labels"].tolist() == list(range(10 * count - 10, 10 * count))
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 4, "a loop over the rows alone takes longer"
 
 
 @pytest.mark.slow

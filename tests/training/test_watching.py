@@ -57,6 +57,7 @@ def weights(run: Path) -> bytes:
     return (find_checkpoints(run)[-1].path / "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_looking_changes_no_weight_and_no_loss(data: Path) -> None:
     # Dropout would show a random number that is drawn while looking.
     scratch = {**TINY, "architecture": "gpt2"}
@@ -98,6 +99,7 @@ def test_samples_have_the_original_names_and_keys(data: Path) -> None:
     assert len({text["full_generated"] for text in found[0]["generations"]}) > 1
 
 
+@pytest.mark.slow
 def test_at_temperature_0_texts_are_the_likeliest_ones_and_the_same_in_another_run(data: Path) -> None:
     runs = [train(data, name, samples={"temperature": 0, "n": 2, "max_new_tokens": 5}, held_out=0.2, epochs=1) for name in "ab"]
     one, two = (json.loads((run / "samples" / "temperature=0.00_n=2_step=3.json").read_text()) for run in runs)
@@ -154,6 +156,7 @@ def test_without_training_the_model_is_measured_as_it_is(data: Path) -> None:
     assert {path: path.read_bytes() for path in sorted(find_checkpoints(run)[-1].path.iterdir())} == files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -203,6 +206,7 @@ def test_an_epoch_is_due_at_its_end_alone() -> None:
     assert [is_due("2 epochs", step, step / 3) for step in range(1, 7)] == [False] * 5 + [True]
 
 
+@pytest.mark.slow
 def test_rows_whose_loss_is_no_number_are_named_and_the_last_good_checkpoint_stays(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from teacherlm.training.sft import Sft
 
@@ -253,6 +257,7 @@ def test_evaluate_measures_the_best_checkpoint_alone_where_asked(data: Path) -> 
         evaluate(parse_config(EvaluateConfig, {"input": str(unmarked), "output": data.parent / "none", **settings}))
 
 
+@pytest.mark.slow
 def test_after_a_stop_patience_goes_on_counting(data: Path) -> None:
     """What was measured before the stop stands in metrics.jsonl; a stop's own checkpoint is not measured."""
     from teacherlm import interrupt

@@ -81,6 +81,7 @@ def greedy(student: Path) -> Callable[[str], str]:
     return write
 
 
+@pytest.mark.slow
 def test_one_question_is_put_as_the_last_checkpoint_was_taught(student: Path, greedy: Callable[[str], str]) -> None:
     done = run_apart("--model", student, "--prompt", "3 plus 1?", *WORDS)
     assert done.returncode == 0, done.stderr
