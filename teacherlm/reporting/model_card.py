@@ -19,7 +19,7 @@ from teacherlm.store.files import read_json, writing
 from teacherlm.store.fingerprint import is_hub_id
 from teacherlm.store.manifest import Manifest
 
-SHOWN = ("objective", "adapter", "train_on", "loss_on", "epochs", "batch_size", "learning_rate", "precision", "seed")
+SHOWN = ("objective", "adapter", "train_on", "loss_on", "epochs", "max_steps", "batch_size", "learning_rate", "precision", "seed")
 FACTS = ("student", "trained_tokens", "trainable", "parameters", "template")
 HUB_METRICS = {"acc": "accuracy", "acc_norm": "accuracy"}
 EXAMPLE = Question("How many legs has a spider?", "8")
@@ -116,6 +116,8 @@ def _teachers(before: Sequence[Manifest]) -> list[str]:
 
 def _settings(own: Manifest) -> Iterator[tuple[str, str]]:
     for name in SHOWN:
+        if name == "epochs" and own.config.get("max_steps"):  # which stands in its place
+            continue
         if own.config.get(name) not in (None, ""):
             yield name.replace("_", " "), cards.said(short(own.config[name]))
     for name in FACTS:

@@ -21,7 +21,7 @@ OURS: Mapping[str, str] = {
     "gradient_accumulation_steps": "accumulation",
     "auto_find_batch_size": "micro_batch",
     "num_train_epochs": "epochs",
-    "max_steps": "epochs",
+    "max_steps": "max_steps",
     "learning_rate": "learning_rate",
     "lr_scheduler_type": "lr_scheduler",
     "warmup_steps": "warmup",
@@ -55,6 +55,10 @@ OURS: Mapping[str, str] = {
 """Keys that a setting of ours decides (or whose effect our Trainer would not show)."""
 
 
+HALF_EPSILON = 1e-5
+"""Adam's, where its moments are fp16: the usual 1e-8 is 0 there, and a gradient too small for its square divides by it."""
+
+
 def build_arguments(recipe: Recipe, staging: Path, cut: Cut, run_name: str, deepspeed: Mapping[str, Any] | None) -> TrainingArguments:
     """Raises: UserError for a schedule, precision or training argument that cannot work, naming what would."""
     require_training_args(recipe.training_args)
@@ -67,6 +71,7 @@ def build_arguments(recipe: Recipe, staging: Path, cut: Cut, run_name: str, deep
         "per_device_train_batch_size": cut.micro,
         "gradient_accumulation_steps": cut.accumulation,
         "num_train_epochs": recipe.epochs,
+        "max_steps": recipe.max_steps or -1,
         "learning_rate": recipe.learning_rate,
         "lr_scheduler_type": recipe.lr_scheduler,
         "warmup_steps": recipe.warmup,
@@ -88,7 +93,9 @@ def build_arguments(recipe: Recipe, staging: Path, cut: Cut, run_name: str, deep
         "remove_unused_columns": False,
     }
     try:
-        defaults = {"use_cpu": not has_accelerator(), "ddp_find_unused_parameters": False}
+        defaults: dict[str, Any] = {"use_cpu": not has_accelerator(), "ddp_find_unused_parameters": False}
+        if recipe.precision == "fp16-true":
+            defaults["adam_epsilon"] = HALF_EPSILON
         return TrainingArguments(**{**defaults, **recipe.training_args, **ours})
     except (ValueError, TypeError) as error:
         raise UserError(f"training_args: {' '.join(str(error).split())}") from None
@@ -115,4 +122,4 @@ def has_accelerator() -> bool:
 
 def total_steps(recipe: Recipe, rows: int) -> int:
     """Optimizer steps of the whole training."""
-    return math.ceil(recipe.epochs * math.ceil(rows / recipe.batch_size))
+    return recipe.max_steps or math.ceil(recipe.epochs * math.ceil(rows / recipe.batch_size))

@@ -21,8 +21,8 @@ def weights_dtype(precision: str) -> torch.dtype:
 def require_kernels(recipe: Recipe) -> None:
     """Raises: UserError for a precision or a kernel that this machine or its packages lack, naming what would do."""
     precision, has_gpu = recipe.precision, torch.cuda.is_available()
-    if precision.startswith("fp16") and not has_gpu:
-        raise UserError(f"precision: {precision} needs a GPU, and there is none here; bf16 and fp32 run on a CPU.")
+    if precision == "fp16" and not has_gpu:  # accelerate would compute in fp32 and not say so
+        raise UserError("precision: fp16 needs a GPU, and there is none here; bf16, fp16-true and fp32 run on a CPU.")
     if precision in HELD and recipe.ds_config:
         raise UserError(
             f"precision: {precision} does not go with ds_config, which holds weights as it does; bf16 is what comes next to it."

@@ -79,8 +79,10 @@ class Recipe(Settings):
     """A schedule of transformers: constant, linear, cosine, constant_with_warmup, ..."""
     warmup: Annotated[float, Alias("--warmup_steps"), Alias("--warmup_ratio"), Field(ge=0)] = 0.0
     """Warm-up: a share of all steps if below 1, else a number of steps. `constant` ignores it."""
-    epochs: Annotated[float, Alias("--num_train_epochs"), Field(gt=0)] = 10.0
+    epochs: Annotated[float, Alias("--num_train_epochs"), Alias("--num_epochs"), Field(gt=0)] = 10.0
     """Passes over the training rows."""
+    max_steps: Annotated[int | None, Field(gt=0)] = None
+    """Optimizer steps of the whole training, instead of `epochs`."""
     head_first: Annotated[int, Alias("--ft_head_first", value="1000"), Field(ge=0)] = 0
     """So many first steps train the output head alone (where it is tied to the embeddings, both); the rest begins to learn after them."""
     batch_size: Annotated[int, Alias("--batch_size"), Alias("--train_batch_size"), Field(gt=0)] = 64
@@ -105,7 +107,12 @@ class Recipe(Settings):
     """With save_strategy steps: a checkpoint every so many steps."""
     seed: Annotated[int, Alias("--random_seed")] = 0
     """Decides fresh weights, dropout, the order of the rows and which rows are held out."""
-    precision: Annotated[Literal["fp32", "bf16", "fp16", "bf16-true", "fp16-true", "fp64"], BeforeValidator(parse_precision)] = "fp32"
+    precision: Annotated[
+        Literal["fp32", "bf16", "fp16", "bf16-true", "fp16-true", "fp64"],
+        BeforeValidator(parse_precision),
+        Alias("--bf16", value="bf16"),
+        Alias("--fp16", value="fp16"),
+    ] = "fp32"
     """fp32, or mixed: weights in fp32, sums in bf16 or fp16 (which needs a GPU). bf16-true and fp16-true hold the weights so too: half the
     memory, but small updates are lost. Also Lightning's names: 32-true, bf16-mixed, ..."""
     attention: Runtime[Literal["sdpa", "eager", "flash_attention_2"] | None] = None

@@ -124,7 +124,7 @@ class Watched(Settings):
         Alias("--generation_max_length", "max_new_tokens"),
     ] = None
     """Measured while training, e.g. {tasks: {creak: 3, mmlu: 4}, every: 500 steps}; into metrics.jsonl, checkpoints and wandb."""
-    samples: Annotated[SamplesSettings | None, Alias("--n_samples", "n")] = None
+    samples: Annotated[SamplesSettings | None, Alias("--n_samples", "n"), Alias("--temperature", "temperature")] = None
     """Texts sampled while training, e.g. {every: 100 steps, temperature: 0.8, n: 8}; into samples/ of the output."""
     best: Annotated[str | None, Alias("--save_best_metric")] = None
     """held_out_loss or task/metric (creak/acc): best.json names the checkpoint that is best by it."""

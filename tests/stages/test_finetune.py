@@ -114,6 +114,15 @@ def test_the_last_step_always_has_a_checkpoint(data, given, steps):
 
 
 @pytest.mark.slow
+def test_a_number_of_steps_takes_the_place_of_epochs(data):
+    outcome = finetune(config(data, max_steps=5, lr_scheduler="linear", logging_steps=1))
+    assert outcome.metrics["steps"] == 5
+    assert [(c.step, round(c.epoch, 2)) for c in find_checkpoints(data.parent / "student")] == [(3, 1.0), (5, 1.67)]
+    rates = [json.loads(line)["learning_rate"] for line in (data.parent / "student/metrics.jsonl").read_text().splitlines()]
+    assert rates == pytest.approx([3e-3 * (1 - step / 5) for step in range(5)])
+
+
+@pytest.mark.slow
 def test_defect_8_the_same_seed_gives_the_same_student_and_another_seed_another(data):
     weights = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
@@ -239,6 +248,14 @@ def test_a_wrong_setting_is_one_clear_line(data, given, message):
 def test_fp16_without_a_gpu_is_refused(data):
     with pytest.raises(UserError, match="fp16 needs a GPU"):
         finetune(config(data, precision="fp16"))
+
+
+@pytest.mark.parametrize("precision", ["fp16-true", "bf16-true"])
+def test_a_student_of_half_precision_learns_on_a_cpu(data, precision):
+    """In fp16 Adam's usual epsilon is 0, and the loss soon no number."""
+    finetune(config(data, precision=precision, train_on="text", epochs=8, logging_steps=1))
+    losses = [json.loads(line)["loss"] for line in (data.parent / "student/metrics.jsonl").read_text().splitlines()]
+    assert losses[-1] < 0.8 * losses[0]
 
 
 def test_exactly_one_of_model_and_scratch(data):

@@ -68,7 +68,9 @@ def test_a_precision_that_is_not_there_is_refused(name: str, message: str) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("precision", "dtype"), [("bf16-true", torch.bfloat16), ("64-true", torch.float64), ("bf16", torch.float32)])
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("bf16-true", torch.bfloat16), ("16-true", torch.float16), ("64-true", torch.float64), ("bf16", torch.float32)]
+)
 def test_weights_are_held_as_the_precision_says(tmp_path: Path, precision: str, dtype: torch.dtype) -> None:
     run = trained(tmp_path, precision=precision)
     assert {weight.dtype for weight in weights(run).values()} == {dtype}
@@ -80,7 +82,7 @@ def test_weights_are_held_as_the_precision_says(tmp_path: Path, precision: str, 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"precision": "16-true"}, "precision: fp16-true needs a GPU"),
+        ({"precision": "16-mixed"}, "precision: fp16 needs a GPU"),
         ({"precision": "bf16-true", "ds_config": "zero2"}, "precision: bf16-true does not go with ds_config"),
         (
             {"attention": "flash_attention_2"},
