@@ -11,7 +11,6 @@ import string
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from functools import lru_cache
-from operator import add
 from typing import Protocol
 
 import orjson
@@ -39,7 +38,9 @@ TEXTS = ("text", *TEXT_COLUMN.values())
 """The columns of text that `prepare` writes, in their order."""
 
 LETTERS = string.ascii_uppercase
-MARKS = tuple(f"({letter}) " for letter in LETTERS)
+SPACED = tuple(" ".join(f"({letter}) %s" for letter in LETTERS[:count]) for count in range(len(LETTERS) + 1))
+"""How so many choices stand in a prompt: `(A) %s (B) %s`."""
+LISTED = tuple(form.replace(" (", ", (") for form in SPACED)
 
 
 def clean(text: str) -> str:
@@ -156,19 +157,20 @@ class PlainTemplate:
 
         What is said to all questions of a task, and stands before this one on its line, stands before the `Q: `.
         """
-        own, body = self.opening.strip(), question.question.strip()
+        body = question.question.strip()
         said = f"{question.definition} " if question.definition and body.startswith(f"{question.definition} ") else ""
         body = body.removeprefix(said)
-        if own and body.startswith(own):
+        if body.startswith(own := self.opening.strip()) and own:
             body = re.sub(rf"^(?:{re.escape(own)}\s*)+", "", body)
         return self._tidy(f"{said}{self.opening}{body}{self._options(question.choices)}{self.closing}")
 
     def _options(self, choices: Sequence[str]) -> str:
         if not choices:
             return ""
-        between = ", " if self.listed else " "
-        options = between.join(map(add, MARKS[: len(letters(choices))], map(str.strip, choices)))
-        return f" Answer choices: {options}." if self.listed else f" {options}"
+        if len(choices) > len(LETTERS):
+            raise too_many(choices)
+        stripped = tuple(map(str.strip, choices))
+        return f" Answer choices: {LISTED[len(choices)] % stripped}." if self.listed else f" {SPACED[len(choices)] % stripped}"
 
     def label(self, question: Question) -> str:
         return self.answer(question.answer, question.choices)
@@ -281,19 +283,17 @@ def letters(choices: Sized) -> str:
     Raises: UserError for more than 26.
     """
     if len(choices) > len(LETTERS):
-        raise UserError(f"a question may have at most {len(LETTERS)} choices, found {len(choices)}.")
+        raise too_many(choices)
     return LETTERS[: len(choices)]
 
 
-def teacher_texts(question: str, answer_text: str) -> dict[str, str]:
-    """Column -> what a teacher that explains a given answer reads: `Q: ... A: The answer is (B). Let's think step by step.`
-
-    `question` and `answer_text` in TeacherLM's words, whatever the student reads.
-    """
-    stated = clean(question + answer_text)
-    return {column: stated + SUFFIX[kind] for kind, column in TEXT_COLUMN.items()}
+def too_many(choices: Sized) -> UserError:
+    return UserError(f"a question may have at most {len(LETTERS)} choices, found {len(choices)}.")
 
 
 def teacher_text(question: str, answer_text: str, kind: str) -> str:
-    """One of the `teacher_texts`."""
+    """What a teacher that explains a given answer reads: `Q: ... A: The answer is (B). Let's think step by step.`
+
+    `question` and `answer_text` in TeacherLM's words, whatever the student reads.
+    """
     return clean(question + answer_text) + SUFFIX[kind]

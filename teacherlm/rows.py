@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from teacherlm.errors import UserError
-from teacherlm.prompts import KINDS, LETTERS, TEXTS, letters, teacher_texts, template
+from teacherlm.prompts import KINDS, LETTERS, SUFFIX, TEXT_COLUMN, TEXTS, clean, letters, template
 from teacherlm.records import ATTEMPT, OUR_COLUMNS, Question, content_id
 
 EXPLAINED = ("explanation_tail", "explanation_head")
@@ -21,6 +21,7 @@ RESERVED = frozenset((*TEXTS, *OUR_COLUMNS, *EXPLAINED, *KINDS, "all", "completi
 TEACHERLM = "teacherlm"
 """What a teacher reads is in this template's words, whatever the student reads."""
 
+TEACHER_READS = tuple((column, SUFFIX[kind]) for kind, column in TEXT_COLUMN.items())
 LABELS = tuple(frozenset(LETTERS[:count]) for count in range(len(LETTERS) + 1))
 """The letters of so many choices."""
 
@@ -47,19 +48,18 @@ class RowLayout:
         chosen = template(question.template if question.template and not self.always else self.template)
         prompt, label = chosen.prompt(question), chosen.label(question)
         row = _source_columns(question.raw)
-        row["text"] = prompt + label
-        if chosen.spec == TEACHERLM:
-            row.update(teacher_texts(prompt, label))
-        else:
-            words = template(TEACHERLM)
-            row.update(teacher_texts(words.prompt(question), words.answer(question.answer, question.choices)))
+        row["text"] = text = prompt + label
+        stated = clean(text if chosen.spec == TEACHERLM else _in_words_of_teacherlm(question))
+        for column, suffix in TEACHER_READS:
+            row[column] = stated + suffix
         row["id"] = question.source_id or content_id(question)
         row["prompt"] = prompt
         row["choices"] = list(question.choices)
         row["answer"] = question.answer
         row["answer_rule"] = question.answer_rule
         row["template"] = chosen.spec
-        _add_extra(row, question)
+        if question.messages or question.references or question.dataset:
+            _add_extra(row, question)
         if self.explanations:
             if not question.explanation.strip():
                 raise UserError(f"{question.where}: there is no explanation; leave out `explanations`.")
@@ -67,6 +67,11 @@ class RowLayout:
             row["explanation_tail"] = chosen.tail(prompt, answer_text, "cot", f" {question.explanation}")
             row["explanation_head"] = chosen.head(prompt, answer_text, "cot", question.explanation)
         return row
+
+
+def _in_words_of_teacherlm(question: Question) -> str:
+    words = template(TEACHERLM)
+    return words.prompt(question) + words.answer(question.answer, question.choices)
 
 
 def _add_extra(row: Row, question: Question) -> None:
@@ -83,7 +88,7 @@ def _check(question: Question) -> None:
         raise UserError(f"{_place(question)}the question is empty.")
     if not question.answer.strip():
         raise UserError(f"{_place(question)}there is no answer; a split without labels cannot be prepared.")
-    if question.choices and question.answer not in LABELS[len(letters(question.choices))]:
+    if (choices := question.choices) and (len(choices) > len(LETTERS) or question.answer not in LABELS[len(choices)]):
         expected = f"expected one of {', '.join(letters(question.choices))}"
         raise UserError(f"{_place(question)}answer '{question.answer}' is outside the choices ({expected}).")
 

@@ -97,16 +97,11 @@ class _Builder:
             question = _as_text(require(row, self._question, where), f"{where}: column '{self._question}'")
         options = self._options(row, where)
         answer = self._letter(row, options, where) if options.texts else self._free(row, where)
-        return Question(
-            question=question,
-            answer=answer,
-            choices=options.texts,
-            answer_rule="letter" if options.texts else self._rule or _rule_for(answer),
-            explanation=explanation_of(row.get(self._explanation)),
-            source_id="" if identity is None else str(identity),
-            raw={name: value for name, value in row.items() if name not in self._left_out} if self._left_out else row,
-            where=where,
-        )
+        rule = "letter" if options.texts else self._rule or _rule_for(answer)
+        explanation = explanation_of(row.get(self._explanation))
+        source_id = "" if identity is None else str(identity)
+        raw = {name: value for name, value in row.items() if name not in self._left_out} if self._left_out else row
+        return Question(question, answer, options.texts, rule, explanation, source_id, raw, where)  # names take half as long again
 
     def _options(self, row: Row, where: str) -> Options:
         if self._several is not None:

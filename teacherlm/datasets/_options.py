@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -15,8 +14,7 @@ LABELS = tuple(tuple(LETTERS[:count]) for count in range(len(LETTERS) + 1))
 YES, NO = ("true", "yes"), ("false", "no")
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     labels: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
 
@@ -64,7 +62,7 @@ def in_columns(cells: Sequence[tuple[str, Any]], where: str) -> Options:
 
 def plain_letter(gold: str, options: Options) -> str | None:
     """The letter of the one choice that has the answer as its label and whose like is no choice's text; None where it is not so plain."""
-    if options.labels.count(gold) != 1 or gold in [text.strip() for text in options.texts]:
+    if options.labels.count(gold) != 1 or gold in map(str.strip, options.texts):
         return None
     return LETTERS[options.labels.index(gold)]
 

@@ -100,10 +100,10 @@ class Occurrences:
         import numpy as np
 
         numbers = np.fromiter(map(hash, names), np.int64, len(names))
-        known = self._seen.holds(numbers)
-        if known.any() or len(np.unique(numbers)) < len(numbers):
-            return self._one_by_one(names, numbers.tolist(), known.tolist())
-        self._seen.add(numbers)
+        in_order = np.sort(numbers)  # neighbours are found in the same part of a long array, which is in the cache by then
+        if (in_order[1:] == in_order[:-1]).any() or self._seen.holds(in_order).any():
+            return self._one_by_one(names, numbers.tolist(), self._seen.holds(numbers).tolist())
+        self._seen.add(in_order)
         return list(names)
 
     def _one_by_one(self, names: Sequence[str], numbers: Sequence[int], known: Sequence[bool]) -> list[str]:
