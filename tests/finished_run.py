@@ -9,6 +9,8 @@ from teacherlm.store.files import write_json, write_jsonl
 from teacherlm.store.manifest import Manifest, write_manifest
 
 ATTACK = "<script>alert(1)</script><img src=x onerror=alert(2)>"
+SIX = {"text": 0.42, "cot_tail": 0.5, "error_tail": 0.45, "fundamental_tail": 0.47, "all": 0.55, "cot_head": 0.71}
+"""Students that differ in the kind of text they were trained on, for an ablation."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class Run:
     students: tuple[str, ...] = ("tiny",)
     held_out: bool = True
     lettered: bool = False
+    last_only: bool = False
+    """Only the last checkpoint was evaluated."""
 
     def write(self) -> list[Path]:
         """Returns the `evaluate` outputs, an untrained one first."""
@@ -64,7 +68,7 @@ class Run:
             facts |= {"held_out_loss": {200: 0.9, 400: 0.3, 600: 0.5}[step]} if self.held_out else {}
             seal = {"step": step, "epoch": step / 100, "facts": facts, "files": {}}
             write_json(self.root / "finetune" / name / f"checkpoint-{step}" / "complete.json", seal)
-        steps = {200: 0.35, 400: 0.8, 600: 1.0}
+        steps = {600: 1.0} if self.last_only else {200: 0.35, 400: 0.8, 600: 1.0}
         values = {f"checkpoint-{step}": (step, self.accuracy[trained_on] * share) for step, share in steps.items()}
         return self._write_evaluation(f"evaluate/{name}", entry, f"finetune/{name}", values, trained_on, seed)
 

@@ -53,7 +53,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Interval:
-    """One line of a forest plot; fractions."""
+    """One line of a forest plot, in the unit of its axis."""
 
     label: str
     colour: int
@@ -62,20 +62,46 @@ class Interval:
     high: float
 
 
-def draw_curves(curves: Sequence[Curve], title: str, x: str, y: str, percent: bool = False) -> str:
-    """Lines over a shared axis, a thin one per seed; with `percent` the mean over seeds with points instead."""
+@dataclass(frozen=True)
+class Mark:
+    """One point."""
+
+    colour: int
+    x: float
+    y: float
+
+
+def draw_curves(curves: Sequence[Curve], title: str, x: str, y: str, percent: bool = False, mean: bool = False) -> str:
+    """Lines over a shared axis, a thin one per seed; with `mean` the mean over seeds with points instead."""
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": title}):
         figure, axes = _figure(2.7)
         for curve in curves:
-            _draw_mean(axes, curve) if percent else _draw_seeds(axes, curve)
-        axes.set_xlabel(x)
-        axes.set_ylabel(y)
-        axes.xaxis.set_major_formatter(short_number)
-        axes.yaxis.set_major_formatter((lambda value, _: f"{100 * value:.0f}%") if percent else short_number)
-        axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.set_ylim(bottom=0)
+            _draw_mean(axes, curve) if mean else _draw_seeds(axes, curve)
         axes.margins(x=0.02)
+        _label(axes, x, y, percent)
         return _svg(figure, title)
+
+
+def draw_marks(marks: Sequence[Mark], title: str, x: str, y: str, percent: bool = False) -> str:
+    """A point for each student."""
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": title}):
+        figure, axes = _figure(2.7)
+        for mark in marks:
+            axes.plot([mark.x], [mark.y], "o", color=_colour(mark.colour), markersize=8, alpha=0.9)
+        axes.margins(x=0.08, y=0.1)
+        _label(axes, x, y, percent)
+        axes.set_xlim(left=0)
+        return _svg(figure, title)
+
+
+def _label(axes: Any, x: str, y: str, percent: bool) -> None:
+    """Scores begin at 0, unless some are below."""
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.xaxis.set_major_formatter(short_number)
+    axes.yaxis.set_major_formatter((lambda value, _: f"{100 * value:.0f}%") if percent else short_number)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.set_ylim(bottom=min(0, axes.get_ylim()[0] if axes.dataLim.y0 < 0 else 0))
 
 
 def draw_forest(intervals: Sequence[Interval], title: str, x: str) -> str:
@@ -85,8 +111,8 @@ def draw_forest(intervals: Sequence[Interval], title: str, x: str) -> str:
         axes.axvline(0, color=MUTED, linewidth=1, linestyle=(0, (3, 3)))
         for row, one in enumerate(intervals):
             colour = _colour(one.colour)
-            axes.plot([100 * one.low, 100 * one.high], [row, row], color=colour, linewidth=3, solid_capstyle="round")
-            axes.plot([100 * one.difference], [row], "o", color=colour, markersize=8)
+            axes.plot([one.low, one.high], [row, row], color=colour, linewidth=3, solid_capstyle="round")
+            axes.plot([one.difference], [row], "o", color=colour, markersize=8)
             axes.annotate(one.label, (0.0, row - 0.34), xycoords=("axes fraction", "data"), va="center", color=INK, bbox=BACKGROUND)
         axes.set_ylim(len(intervals) - 0.4, -0.75)
         axes.set_yticks([])

@@ -2,17 +2,20 @@
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from teacherlm.records import OUR_COLUMNS
+from teacherlm.reporting.groups import Measurement
 from teacherlm.reporting.history import Job
-from teacherlm.reporting.measured import Prediction, Predictions
+from teacherlm.reporting.predictions import Prediction
 from teacherlm.store.files import read_jsonl
 
 OUTCOMES = ("gained", "lost", "both right", "both wrong")
 RATIONALES = ("cot", "error", "fundamental")
+LAYOUTS = ("tail", "head", "think", "finish")
+"""Endings of a kind's columns that hold no verdict of a gate."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Example:
     gold: str
     rationale: str
     """The teacher's, where it wrote one for this question; else ""."""
-    said: tuple[tuple[str, Prediction, bool], ...]
+    said: tuple[tuple[str, Prediction, bool | None], ...]
     """(trained_on, what it answered, whether that was right) of the first seed of each."""
 
 
@@ -35,15 +38,17 @@ class Taught:
     prompt: str
     texts: Mapping[str, str]
     reason: str = ""
+    verdicts: Mapping[str, str] = field(default_factory=dict)
+    """What the gates said of it: `cot_agreement` -> right."""
 
 
-def count_outcomes(baseline: Predictions, candidate: Predictions) -> dict[str, list[str]]:
+def count_outcomes(baseline: Measurement, candidate: Measurement) -> dict[str, list[str]]:
     """Outcome -> the questions with it, in the order of the baseline's file; questions missing on a side are left out."""
     found: dict[str, list[str]] = {outcome: [] for outcome in OUTCOMES}
-    for item, before in baseline.scores.items():
-        if item in candidate.scores:
-            after = candidate.scores[item]
-            found[_outcome(before, after)].append(item)
+    after, places = candidate.scores.tolist(), candidate.answers.numbers
+    for item, before in zip(baseline.answers.items, baseline.scores.tolist(), strict=True):
+        if item in places:
+            found[_outcome(before, after[places[item]])].append(item)
     return found
 
 
@@ -62,15 +67,20 @@ def draw_items(outcomes: Mapping[str, Sequence[str]], count: int) -> list[tuple[
     return [(outcome, item) for _, outcome, item in sorted(kept, key=lambda one: OUTCOMES.index(one[1]))]
 
 
-def build_examples(drawn: Iterable[tuple[str, str]], answers: Mapping[str, Predictions], rationales: Mapping[str, str]) -> list[Example]:
-    """`answers`: trained_on -> the answers of one seed; a student that lacks the question is left out of that example."""
+def build_examples(drawn: Iterable[tuple[str, str]], members: Mapping[str, Measurement], rationales: Mapping[str, str]) -> list[Example]:
+    """`members`: trained_on -> one seed; a student that lacks the question is left out of that example."""
     examples = []
     for outcome, item in drawn:
-        rows = {name: found.by_item[item] for name, found in answers.items() if item in found.by_item}
-        said = tuple((name, row, row.correct[answers[name].metric] >= 0.5) for name, row in rows.items())
+        rows = {name: one.answers.row(item) for name, one in members.items() if item in one.answers.numbers}
+        said = tuple((name, row, _is_right(members[name], row)) for name, row in rows.items())
         first = next(iter(rows.values()))
         examples.append(Example(outcome, item, first.prompt, first.gold, rationales.get(item, ""), said))
     return examples
+
+
+def _is_right(one: Measurement, row: Prediction) -> bool | None:
+    """None where the metric knows no right and wrong of a single question."""
+    return row.correct[one.result.metric] >= 0.5 if one.answers.is_share(one.result.metric) else None
 
 
 def find_rationales(jobs: Iterable[Job], items: Iterable[str]) -> dict[str, str]:
@@ -101,7 +111,14 @@ def _first(path: Path, count: int) -> Iterable[tuple[int, dict[str, Any]]]:
 
 def _taught(row: Mapping[str, Any], columns: Sequence[str]) -> Taught:
     texts = {name: str(row[name]) for name in columns if row.get(name) and name not in OUR_COLUMNS}
-    return Taught(str(row.get("prompt") or row.get("text") or ""), texts, str(row.get("reason") or ""))
+    prompt, reason = str(row.get("prompt") or row.get("text") or ""), str(row.get("reason") or "")
+    return Taught(prompt, texts, reason, {name: row[name] for name in row if _is_verdict(name, row[name])})
+
+
+def _is_verdict(column: str, value: Any) -> bool:
+    """`cot_verdict`: a kind and a gate, with the word that the gate found."""
+    kind, _, gate = column.partition("_")
+    return kind in RATIONALES and gate not in ("", *LAYOUTS) and isinstance(value, str) and 0 < len(value) < 40
 
 
 def _datasets(jobs: Iterable[Job]) -> Iterable[Any]:

@@ -1,17 +1,21 @@
 """What was measured, and on whom: the rows of `evaluate` outputs joined with the jobs that made the students."""
 
-import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from teacherlm.errors import UserError
+from teacherlm.reporting.runs import name_runs, run_of
 from teacherlm.store.files import read_json, read_jsonl
 from teacherlm.store.manifest import Manifest, read_manifest
 
 UNTRAINED = "untrained"
+TEACHER = "teacher"
+REFERENCES = (UNTRAINED, TEACHER)
+"""Stand beside the students and are never the answer."""
+LABELLED = ("student", "train_on", "seed", "round", "subsample")
+"""Axes of a matrix that have a place of their own; every other one is a part of the label."""
 CheckpointChoice = Literal["last", "best_held_out"]
 
 
@@ -28,6 +32,23 @@ class Student:
     """What it started from; "" when it was trained from scratch."""
     run: str = ""
     """Its `finetune` output; "" when untrained."""
+    subsample: str = ""
+    """The share or number of rows it was trained on, as the matrix labels it; "" for all."""
+    rows: int | None = None
+    """Rows it was trained on."""
+    of_run: str = ""
+    """The run that made it, where its label alone would be that of another run's student as well."""
+
+    @property
+    def name(self) -> str:
+        """Its label, with the size of its training set and its run where students differ by them."""
+        size = f" · {self.subsample}" if self.subsample else ""
+        return f"{self.label}{size}" + (f" ({self.of_run})" if self.of_run else "")
+
+    @property
+    def family(self) -> str:
+        """Its name whatever the size of its training set."""
+        return replace(self, subsample="").name
 
 
 @dataclass(frozen=True)
@@ -48,58 +69,37 @@ class Result:
     task_hash: str
     template: str
     predictions: Path
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """One question as one checkpoint answered it."""
-
-    item: str
-    prompt: str
-    gold: str
-    answer: str
-    """What was understood as its answer; "" when nothing was."""
-    output: str
-    correct: Mapping[str, float]
-    """Metric -> score, from 0 to 1."""
     tokens: int | None = None
-    choices: tuple[str, ...] = ()
+    """Tokens written for all questions; 0 where letters were weighed."""
+    seconds: float | None = None
 
 
-@dataclass(frozen=True)
-class Predictions:
-    """The answers of one checkpoint on one task, each file read once."""
+def read_results(folders: Sequence[Path]) -> list[Result]:
+    """Every row of `results.jsonl` of these `evaluate` outputs. Students of several runs that would be one bear their run's name.
 
-    path: Path
-    metric: str
-    rows: tuple[Prediction, ...] = field(repr=False)
-
-    @cached_property
-    def scores(self) -> dict[str, float]:
-        """Question -> score of the metric."""
-        return {row.item: row.correct[self.metric] for row in self.rows}
-
-    @cached_property
-    def by_item(self) -> dict[str, Prediction]:
-        return {row.item: row for row in self.rows}
-
-
-def read_results(folders: Iterable[Path]) -> list[Result]:
-    """Every row of `results.jsonl` of these `evaluate` outputs.
-
-    Raises: UserError for a row that lacks a key, and for two different runs that would be the same student and seed.
+    Raises: UserError for a row that lacks a key, and for two trainings of a run that would be the same student and seed.
     """
-    found: list[Result] = []
-    runs: dict[tuple[str, str, int | None], tuple[str, Path]] = {}
-    for folder in folders:
-        student = find_student(folder)
-        name = (student.label, student.trained_on, student.seed)
-        other, where = runs.setdefault(name, (student.run or student.model, folder))
-        if other != (student.run or student.model):
-            who = f"student '{student.label}' trained on '{student.trained_on}' with seed {student.seed}"
+    students = _told_apart({folder: find_student(folder) for folder in folders})
+    return [row for folder, student in students.items() for row in _read_rows(folder, student)]
+
+
+def _told_apart(students: Mapping[Path, Student]) -> dict[Path, Student]:
+    """Where labels clash between runs, all students of these runs get the run's name: each is compared within its run."""
+    seen: dict[tuple[str, str, int | None], Path] = {}
+    clashing: set[Path] = set()
+    for folder, student in students.items():
+        where = seen.setdefault((student.name, student.trained_on, student.seed), folder)
+        if (student.run or student.model) == (students[where].run or students[where].model):
+            continue
+        if run_of(folder) == run_of(where):
+            who = f"student '{student.name}' trained on '{student.trained_on}' with seed {student.seed}"
             raise UserError(f"{where} and {folder} are both {who}; label them apart with an axis `student` in the pipeline's matrix.")
-        found += _read_rows(folder, student)
-    return found
+        clashing |= {run_of(folder), run_of(where)}
+    names = name_runs([run for run in map(run_of, students) if run in clashing])
+    return {
+        folder: replace(student, of_run=names[run]) if (run := run_of(folder)) in clashing else student
+        for folder, student in students.items()
+    }
 
 
 def find_student(folder: Path) -> Student:
@@ -121,12 +121,19 @@ def find_student(folder: Path) -> Student:
 def _trained(run: Path, manifest: Manifest) -> Student:
     config, entry = manifest.config, manifest.entry
     model = str(config.get("model") or "")
-    others = [label for axis, label in entry.items() if axis not in ("student", "train_on", "seed", "round")]
+    others = [label for axis, label in entry.items() if axis not in LABELLED]
     label = " ".join([entry["student"], *others] if "student" in entry else others) or _short(model)
     trained_on = entry.get("train_on") or str(config.get("train_on"))
     if "round" in entry:  # the rounds of a pipeline stand side by side, each a column beside what the student began as
         trained_on += f", round {entry['round']}"
-    return Student(label, trained_on, config.get("seed"), model, str(run))
+    subsample = entry.get("subsample") or _part(config.get("subsample"))
+    rows = manifest.counts.get("trained") or manifest.counts.get("out")
+    return Student(label, trained_on, config.get("seed"), model, str(run), subsample, rows)
+
+
+def _part(subsample: Any) -> str:
+    """As the config has it; "" where it takes all rows."""
+    return "" if subsample in (None, "", 1, 1.0, "1", "1.0", "100%") else str(subsample)
 
 
 def _short(model: str) -> str:
@@ -161,45 +168,9 @@ def _result(folder: Path, student: Student, row: Mapping[str, Any]) -> Result:
         task_hash=str(row.get("task_hash") or ""),
         template=str(row.get("template") or ""),
         predictions=folder / str(row["predictions"]),
-    )
-
-
-def read_predictions(path: Path, metric: str) -> Predictions:
-    """Raises: UserError naming file and line for a row without item, gold or a score, or an item that comes twice."""
-    rows, seen = [], set()
-    for number, row in read_jsonl(path):
-        try:
-            prediction = _prediction(row)
-            score = prediction.correct[metric]
-        except KeyError as missing:
-            raise UserError(f"{path}:{number}: key {missing} is missing (found: {', '.join(row)}).") from None
-        if not 0 <= score <= 1:
-            raise UserError(f"{path}:{number}: the score '{metric}' of item '{prediction.item}' is {score}; it must be from 0 to 1.")
-        if prediction.item in seen:
-            raise UserError(f"{path}:{number}: item '{prediction.item}' comes twice; items must be unique to be compared.")
-        seen.add(prediction.item)
-        rows.append(prediction)
-    return Predictions(path, metric, tuple(rows))
-
-
-def _prediction(row: Mapping[str, Any]) -> Prediction:
-    return Prediction(
-        item=str(row["item"]),
-        prompt=str(row["prompt"]),
-        gold=str(row["gold"]),
-        answer="" if row.get("answer") is None else str(row["answer"]),
-        output=_shown(row.get("output")),
-        correct={metric: math.nan if score is None else float(score) for metric, score in row["correct"].items()},
         tokens=row.get("tokens"),
-        choices=tuple(row.get("choices") or ()),
+        seconds=row.get("seconds"),
     )
-
-
-def _shown(output: Any) -> str:
-    """What a model wrote, or the log-likelihoods it gave to the choices, as one text."""
-    if isinstance(output, list) and output and all(isinstance(value, float) for value in output):
-        return "log-likelihood of each choice: " + ", ".join(f"{value:.2f}" for value in output)
-    return "\n".join(map(str, output)) if isinstance(output, list) else str(output or "")
 
 
 def choose_checkpoints(results: Iterable[Result], how: CheckpointChoice) -> dict[Student, str]:

@@ -1,32 +1,24 @@
 """The page: one file that opens anywhere without a network, where text written by models is data and never markup."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
-from teacherlm.reporting import examples, verdict
-from teacherlm.reporting.charts import SERIES, Curve, Interval, draw_curves, draw_forest, short_number
+from teacherlm.reporting import curves, examples, metrics, verdict
+from teacherlm.reporting.charts import SERIES, short_number
+from teacherlm.reporting.curves import Chart
 from teacherlm.reporting.examples import Example, Taught
 from teacherlm.reporting.groups import Group, Groups
-from teacherlm.reporting.history import Job, read_training
-from teacherlm.reporting.measured import UNTRAINED, Result, Student
+from teacherlm.reporting.history import Job
+from teacherlm.reporting.measured import REFERENCES, Result
 
 HERE = Path(__file__).parent
 TAUGHT = 3
 Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Chart:
-    title: str
-    names: tuple[str, ...]
-    """Series of its legend."""
-    svg: Markup
 
 
 @dataclass(frozen=True)
@@ -38,7 +30,12 @@ class Page:
     """trained_on -> number of its colour; the same everywhere on the page."""
     forests: Sequence[Chart]
     """One per task."""
+    run_forests: Sequence[Chart]
     curves: Sequence[Chart]
+    sizes: Sequence[Chart]
+    """Score over the size of the training set."""
+    marks: Sequence[Chart]
+    """Score over the tokens of an answer."""
     outcomes: Mapping[str, int]
     """How many questions the headline's candidate gained, lost, ... beside the baseline (first seeds)."""
     examples: Sequence[Example]
@@ -49,22 +46,26 @@ class Page:
 def build_page(report: Row, groups: Groups, results: Sequence[Result], jobs: Sequence[Job], count: int) -> Page:
     """Everything on the page besides the report's own numbers: charts, and `count` examples side by side."""
     names = list(dict.fromkeys(name for found in groups.values() for name in found))
-    colours = {name: SERIES - 1 if name == UNTRAINED else place for place, name in enumerate(names)}
+    colours = {name: SERIES - 1 if name in REFERENCES else place for place, name in enumerate(names)}
     headline = verdict.headline(report["comparisons"])
     shown = groups[(headline["student"], headline["task"])] if headline else next(iter(groups.values()))
     outcomes = _outcomes(shown, headline)
     drawn = examples.draw_items(outcomes, count)
     rationales = examples.find_rationales(jobs, [item for _, item in drawn])
-    answers = {name: members[0].answers for name, members in shown.items()}
     kept, rejected = examples.read_taught(jobs, [name for name in names if name != "all"], TAUGHT)
+    students = report["students"]
+    scales = {row["task"]: row["scale"] for row in students}
     return Page(
         report=report,
         headline=headline,
         colours=colours,
-        forests=list(_forests(report["comparisons"], colours)),
-        curves=[*_loss_curves(results, colours), *_score_curves(results, report["settings"]["metric"], colours)],
+        forests=list(curves.forests(report["comparisons"], colours)),
+        run_forests=list(curves.forests(report["runs"], colours)),
+        curves=[*curves.loss_curves(results, colours), *curves.score_curves(results, report["metrics"], scales, colours)],
+        sizes=list(curves.size_curves(students, colours)),
+        marks=list(curves.token_marks(students, colours)),
         outcomes={outcome: len(items) for outcome, items in outcomes.items()},
-        examples=examples.build_examples(drawn, answers, rationales),
+        examples=examples.build_examples(drawn, {name: members[0] for name, members in shown.items()}, rationales),
         kept=kept,
         rejected=rejected,
     )
@@ -77,8 +78,9 @@ def render(page: Page) -> str:
     )
     environment.filters.update(
         points=lambda share: f"{100 * share:.1f}",
-        signed=lambda share: f"{100 * share:+.1f}".replace("-", "−"),
-        ends=lambda row: " to ".join(verdict.interval(row["ci_low"], row["ci_high"])).replace("-", "−"),
+        score=metrics.shown,
+        signed=metrics.difference,
+        ends=lambda row: metrics.ends(row["ci_low"], row["ci_high"], row["scale"]),
         short=short_number,
         whole=lambda number: f"{number:,}",
         p_value=lambda p: "< 0.001" if p < 0.001 else f"{p:.3f}",
@@ -123,68 +125,8 @@ def by_stage(report: Row) -> list[dict[str, Any]]:
 
 
 def _outcomes(shown: Group, headline: Row | None) -> Mapping[str, Sequence[str]]:
-    if headline is None:
-        first = next(iter(shown.values()))[0].answers
-        return examples.count_outcomes(first, first)
-    return examples.count_outcomes(shown[headline["baseline"]][0].answers, shown[headline["candidate"]][0].answers)
-
-
-def _forests(comparisons: Sequence[Row], colours: Mapping[str, int]) -> Iterator[Chart]:
-    """Trained candidates only: an untrained model far behind would squeeze what matters into a corner."""
-    trained = [row for row in comparisons if row["candidate"] != UNTRAINED]
-    several = len({row["student"] for row in trained}) > 1
-    for task in dict.fromkeys(row["task"] for row in trained):
-        intervals = [
-            Interval(
-                f"{row['candidate']} − {row['baseline']}" + (f", {row['student']}" if several else ""),
-                colours[row["candidate"]],
-                row["difference"],
-                row["ci_low"],
-                row["ci_high"],
-            )
-            for row in trained
-            if row["task"] == task
-        ]
-        title = f"Difference on {task}, with 95% intervals"
-        yield Chart(title, (), Markup(draw_forest(intervals, title, "points")))
-
-
-def _loss_curves(results: Sequence[Result], colours: Mapping[str, int]) -> Iterator[Chart]:
-    for label, students in _by_label(results, colours).items():
-        lines: dict[str, list[list[tuple[float, float]]]] = {}
-        runs = [(student, training) for student in students if (training := read_training(student)) and training.losses]
-        by_tokens = all(training.tokens[-1] for _, training in runs)
-        for student, training in runs:
-            xs = training.tokens if by_tokens else training.steps
-            lines.setdefault(student.trained_on, []).append(list(zip(map(float, xs), training.losses, strict=True)))
-        yield from _chart(f"Training loss, {label}", "tokens trained on" if by_tokens else "step", "loss", lines, colours, False)
-
-
-def _score_curves(results: Sequence[Result], metric: str, colours: Mapping[str, int]) -> Iterator[Chart]:
-    """Only where several checkpoints of a student were evaluated."""
-    of_metric = [result for result in results if result.metric == metric]
-    for task in dict.fromkeys(result.task for result in of_metric):
-        for label, students in _by_label(of_metric, colours).items():
-            lines: dict[str, list[list[tuple[float, float]]]] = {}
-            for student in students:
-                points = sorted((float(r.step), r.value) for r in of_metric if (r.student, r.task) == (student, task))
-                if len(points) > 1:
-                    lines.setdefault(student.trained_on, []).append(points)
-            yield from _chart(f"{metric} on {task}, {label}", "step", metric, lines, colours, True)
-
-
-def _chart(
-    title: str, x: str, y: str, lines: Mapping[str, Sequence[Sequence[tuple[float, float]]]], colours: Mapping[str, int], percent: bool
-) -> Iterator[Chart]:
-    if lines:
-        curves = [Curve(name, colours[name], seeds) for name, seeds in lines.items()]
-        yield Chart(title, tuple(lines), Markup(draw_curves(curves, title, x, y, percent)))
-
-
-def _by_label(results: Iterable[Result], colours: Mapping[str, int]) -> dict[str, list[Student]]:
-    """Trained students by label, in the order of their colours."""
-    students = dict.fromkeys(result.student for result in results if result.student.run and result.student.trained_on in colours)
-    found: dict[str, list[Student]] = {}
-    for student in sorted(students, key=lambda one: colours[one.trained_on]):
-        found.setdefault(student.label, []).append(student)
-    return found
+    """Without an answer, or a score for each question, nothing is gained or lost: the first student stands for itself."""
+    sides = [shown[headline[side]][0] for side in ("baseline", "candidate")] if headline else [next(iter(shown.values()))[0]] * 2
+    if not all(one.by_question for one in sides):
+        return {examples.OUTCOMES[-1]: sides[0].answers.items}
+    return examples.count_outcomes(*sides)

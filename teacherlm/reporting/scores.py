@@ -2,10 +2,6 @@
 
 from dataclasses import dataclass
 
-from teacherlm.errors import UserError
-from teacherlm.reporting.measured import Result
-from teacherlm.store.files import read_jsonl
-
 CARDS = "cards"
 """Folder of a report with the cards of the students that it has read."""
 
@@ -20,12 +16,3 @@ class Score:
     low: float | None
     high: float | None
     n: int
-
-
-def is_share(result: Result) -> bool:
-    """Whether the value is a share of right answers: every question scored 0 or 1."""
-    try:
-        scores = {row["correct"].get(result.metric) for _, row in read_jsonl(result.predictions)}
-    except (UserError, KeyError):
-        return False
-    return scores <= {0, 1}

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from teacherlm.reporting.measured import UNTRAINED
+from teacherlm.reporting import metrics
+from teacherlm.reporting.measured import REFERENCES
 
 FEW_QUESTIONS = 100
 Row = Mapping[str, Any]
@@ -29,13 +30,17 @@ def answer(comparisons: Sequence[Row], baseline: str) -> str:
 
 def _sentence(row: Row, who: str, of_task: str) -> str:
     on = f"on {row['n']:,} questions{of_task}"
-    gain, (low, high) = 100 * row["difference"], interval(row["ci_low"], row["ci_high"])
+    scale = row.get("scale", 100)
+    unit = "points" if scale == 100 else row["metric"]
+    said = f"95% interval {metrics.ends(row['ci_low'], row['ci_high'], scale).replace('−', '-')}, {on}"
     if not is_shown(row):
-        return f"no difference shown between {who} and {row['baseline']}: {gain:+.1f} points, 95% interval {low} to {high}, {on}"
-    if gain > 0:
-        return f"{who} beats {row['baseline']} by {gain:.1f} points, 95% interval {low} to {high}, {on}"
-    low, high = interval(-row["ci_high"], -row["ci_low"])
-    return f"{who} is behind {row['baseline']} by {-gain:.1f} points, 95% interval {low} to {high}, {on}"
+        gain = metrics.difference(row["difference"], scale).replace("−", "-")
+        return f"no difference shown between {who} and {row['baseline']}: {gain} {unit}, {said}"
+    gain = metrics.difference(abs(row["difference"]), scale).removeprefix("+")
+    if row["difference"] > 0:
+        return f"{who} beats {row['baseline']} by {gain} {unit}, {said}"
+    said = f"95% interval {metrics.ends(-row['ci_high'], -row['ci_low'], scale).replace('−', '-')}, {on}"
+    return f"{who} is behind {row['baseline']} by {gain} {unit}, {said}"
 
 
 def is_shown(row: Row) -> bool:
@@ -45,7 +50,7 @@ def is_shown(row: Row) -> bool:
 
 def headline(comparisons: Sequence[Row]) -> Row | None:
     """The comparison the answer is about: the trained candidate with the largest mean gain over its tasks, its best task."""
-    trained = [row for row in comparisons if row["candidate"] != UNTRAINED]
+    trained = [row for row in comparisons if row["candidate"] not in REFERENCES]
     if not trained:
         return None
     gains: dict[tuple[str, str], list[float]] = {}
@@ -53,12 +58,6 @@ def headline(comparisons: Sequence[Row]) -> Row | None:
         gains.setdefault((row["student"], row["candidate"]), []).append(row["difference"])
     who = max(gains, key=lambda name: sum(gains[name]) / len(gains[name]))
     return max((row for row in trained if (row["student"], row["candidate"]) == who), key=lambda row: row["difference"])
-
-
-def interval(low: float, high: float) -> tuple[str, str]:
-    """Ends of an interval in points: whole ones where nothing is lost by it, else with a decimal (0.3 is not 0)."""
-    digits = 0 if min(abs(low), abs(high)) >= 0.1 else 1
-    return f"{100 * low:.{digits}f}", f"{100 * high:.{digits}f}"
 
 
 def cautions(report: Row, baseline: str) -> list[str]:
@@ -70,7 +69,7 @@ def cautions(report: Row, baseline: str) -> list[str]:
         *_no_better_than_majority(students, report["baselines"]),
         *_taught(report["overlaps"]),
     ]
-    return list(dict.fromkeys([*found, *_unknown_template(students), *_left_out(students, report["rows"])]))
+    return list(dict.fromkeys([*found, *_unknown_template(students), *_other_metrics(students, report["rows"])]))
 
 
 def _weak(comparisons: Iterable[Row]) -> list[str]:
@@ -83,15 +82,19 @@ def _weak(comparisons: Iterable[Row]) -> list[str]:
             found.append(f"{row['task']}: {row['n']} questions are few; intervals are rough.")
         if len(row["task_hashes"]) > 1:
             found.append(f"{name}: the task was measured with different contents ({', '.join(row['task_hashes'])}).")
-        if min(len(row["baseline_seeds"]), len(row["candidate_seeds"])) < 2 and row["candidate"] != UNTRAINED:
+        if min(len(row["baseline_seeds"]), len(row["candidate_seeds"])) < 2 and row["candidate"] not in REFERENCES:
             found.append(f"{name}: one seed on a side says nothing about how much training luck matters.")
     return found
 
 
 def _no_better_than_majority(students: Sequence[Row], baselines: Sequence[Row]) -> list[str]:
     found = []
-    for one in baselines:
-        below = [r for r in students if r["task"] == one["task"] and r["trained_on"] != UNTRAINED and r["ci_low"] <= one["value"]]
+    for one in (row for row in baselines if "answer" in row):
+        below = [
+            r
+            for r in students
+            if r["task"] == one["task"] and r["trained_on"] not in REFERENCES and r["ci_low"] is not None and r["ci_low"] <= one["value"]
+        ]
         if below:
             names = ", ".join(f"{row['trained_on']} ({row['student']})" for row in below)
             found.append(
@@ -114,20 +117,24 @@ def _unknown_template(students: Sequence[Row]) -> list[str]:
         f"{row['trained_on']} ({row['student']}) on {row['task']}: the student or the task declares no template, so nobody checked that it "
         "was asked as it was taught."
         for row in students
-        if row["trained_on"] != UNTRAINED and not row["template"]
+        if row["trained_on"] not in REFERENCES and not row["template"]
     ]
 
 
-def _left_out(students: Sequence[Row], results: Sequence[Row]) -> list[str]:
-    metrics: dict[str, list[str]] = {}
-    for row in results:
-        metrics.setdefault(row["task"], []).append(row["metric"])
-    compared = {row["task"] for row in students}
-    return [
-        f"{task} was measured with other metrics ({', '.join(dict.fromkeys(names))}); it is in report.json and not compared here."
-        for task, names in metrics.items()
-        if task not in compared
-    ]
+def _other_metrics(students: Sequence[Row], results: Sequence[Row]) -> list[str]:
+    """Tasks that stand here by another metric than accuracy, and those that cannot be compared question by question."""
+    has = {(row["task"], row["metric"]) for row in results}
+    found = []
+    for task, metric in dict.fromkeys((row["task"], row["metric"]) for row in students):
+        if metric != metrics.DEFAULT and (task, metrics.DEFAULT) not in has:
+            found.append(f"{task} has no {metrics.DEFAULT}: it is shown by {metric}, its first metric of which more is better.")
+        if not metrics.more_is_better(metric):
+            found.append(f"{task}: less {metric} is better; it is shown and not compared.")
+        elif any(not row["by_question"] for row in students if row["task"] == task):
+            found.append(
+                f"{task}: {metric} stands over all questions at once, so students are shown beside each other without a paired test."
+            )
+    return found
 
 
 def _unequal_training(students: Sequence[Row], baseline: str) -> list[str]:

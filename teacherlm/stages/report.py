@@ -1,169 +1,109 @@
-"""Show whether it helped, by how much and how surely: report.json and one self-contained report.html."""
+"""Show whether it helped, by how much and how surely: report.html, report.md, report.json and results.csv."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from teacherlm.errors import UserError
+from pydantic import field_validator, model_validator
+
 from teacherlm.log import say
-from teacherlm.reporting import history, verdict
-from teacherlm.reporting.groups import Groups, Measurement, group, read_measurements, row_of
 from teacherlm.reporting.measured import Result, choose_checkpoints, read_results
-from teacherlm.reporting.scores import CARDS, Score, is_share
+from teacherlm.reporting.metrics import DEFAULT, choose_metrics
+from teacherlm.reporting.runs import all_evaluations
+from teacherlm.reporting.scores import CARDS, Score
 from teacherlm.stage import Input, Outcome, Positional, Stage, StageConfig
 from teacherlm.store.files import write_json, writing
 from teacherlm.store.manifest import require_finished
 
+if TYPE_CHECKING:
+    from teacherlm.reporting.predictions import Shelf
+
 
 class ReportConfig(StageConfig):
     input: Annotated[list[Input], Positional()]
-    """Folders written by `evaluate`."""
+    """Folders written by `evaluate`, or whole runs, which are compared with each other."""
     title: str = "Did it help?"
     """Heading of the page."""
     baseline: str = "text"
     """What the students that the others are compared with were trained on; `text` is the label alone."""
     checkpoint: Literal["last", "best_held_out"] = "last"
     """The checkpoint of each student that is compared; never the best on the test."""
-    metric: str = "acc"
-    """The metric that is compared, from 0 to 1 per question; all of them stand in report.json."""
+    metric: str = DEFAULT
+    """The metric that is compared; a task without it is shown by its first metric of which more is better. All stand in report.json."""
     examples: int = 10
     """Questions shown side by side."""
+    disagreements: int = 20
+    """Most questions listed that the best student gained, and as many that it lost, on each task."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_after_its_inputs(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or values.get("output") or not values.get("input"):
+            return values
+        given = values["input"] if isinstance(values["input"], list) else [values["input"]]
+        name = "-".join(Path(str(one)).absolute().name for one in given)
+        return {**values, "output": Path("reports", re.sub(r"[^\w.+-]+", "_", name)[:120])}
+
+    @field_validator("input")
+    @classmethod
+    def _evaluations(cls, folders: list[Path]) -> list[Path]:
+        return all_evaluations(folders)
 
 
 def report(config: ReportConfig) -> Outcome:
-    from teacherlm.reporting.page import build_page, render
+    from teacherlm.reporting import history
+    from teacherlm.reporting.baselines import teachers_of
+    from teacherlm.reporting.findings import find_out
+    from teacherlm.reporting.groups import group, name_teachers, read_measurements
+    from teacherlm.reporting.predictions import Shelf
+    from teacherlm.reporting.sheet import write_sheet
     from teacherlm.reporting.student_cards import write_cards
 
     for folder in config.input:
         require_finished(folder)
-    results = read_results(config.input)
-    chosen = choose_checkpoints(results, config.checkpoint)
-    groups = group(read_measurements(results, chosen, config.metric), config.baseline)
-    jobs = history.read_jobs(config.input)
-    found = find_out(config, results, groups, jobs)
-    write_json(config.output / "report.json", found)
-    with writing(config.output / "report.html") as file:
-        file.write(render(build_page(found, groups, results, jobs, config.examples)).encode())
-    write_cards(config.output / CARDS, cards_of(results))
+    shelf, jobs = Shelf(), history.read_jobs(config.input)
+    results = name_teachers(read_results(config.input), teachers_of(jobs))
+    metrics = choose_metrics(results, config.metric)
+    measurements = read_measurements(results, choose_checkpoints(results, config.checkpoint), metrics, shelf)
+    groups = group(measurements, config.baseline)
+    found = find_out(config.model_dump(mode="json", exclude={"output", "input"}), results, groups, jobs)
+    _write(config, found, groups, results, jobs)
+    write_sheet(config.output / "results.csv", results, jobs, frozenset(one.result for one in measurements))
+    write_cards(config.output / CARDS, cards_of(results, shelf))
     say(f"{found['answer']} ({config.output / 'report.html'})")
     return Outcome(counts={"in": len(results), "out": len(results)}, facts={"answer": found["answer"]})
 
 
-def cards_of(results: Sequence[Result]) -> dict[Path, list[Score]]:
+def _write(config: ReportConfig, found: dict[str, Any], groups: Any, results: Sequence[Result], jobs: Any) -> None:
+    from teacherlm.reporting.disagreements import find_disagreements
+    from teacherlm.reporting.markdown import render_markdown
+    from teacherlm.reporting.page import build_page, render
+
+    found["disagreements"] = find_disagreements(found, groups, config.disagreements)
+    write_json(config.output / "report.json", found)
+    with writing(config.output / "report.html") as file:
+        file.write(render(build_page(found, groups, results, jobs, config.examples)).encode())
+    with writing(config.output / "report.md") as file:
+        file.write(render_markdown(found).encode())
+
+
+def cards_of(results: Sequence[Result], shelf: "Shelf") -> dict[Path, list[Score]]:
     """Of every trained student what its last checkpoint scored; the checkpoint that is compared may be another."""
     last = choose_checkpoints(results, "last")
     found: dict[Path, list[Score]] = {}
     for result in results:
         if result.student.run and result.checkpoint == last[result.student]:
-            found.setdefault(Path(result.student.run), []).append(_score(result))
+            found.setdefault(Path(result.student.run), []).append(_score(result, shelf))
     return found
 
 
-def _score(result: Result) -> Score:
+def _score(result: Result, shelf: "Shelf") -> Score:
     from teacherlm.evaluation.statistics import wilson_interval
 
-    low, high = wilson_interval(result.value * result.n, result.n) if is_share(result) else (None, None)
+    share = shelf.take(result.predictions).is_share(result.metric)
+    low, high = wilson_interval(result.value * result.n, result.n) if share else (None, None)
     return Score(result.task, result.metric, result.value, low, high, result.n)
-
-
-def find_out(config: ReportConfig, results: Sequence[Result], groups: Groups, jobs: Sequence[history.Job]) -> dict[str, Any]:
-    """What `report.json` holds."""
-    comparisons = compare_all(groups, config.baseline)
-    measurements = {
-        "rows": [row_of(result) for result in results],
-        "students": [describe(label, task, members) for (label, task), found in groups.items() for members in found.values()],
-        "comparisons": comparisons,
-        "baselines": majorities(groups),
-        "overlaps": history.overlaps(jobs),
-    }
-    return {
-        "title": config.title,
-        "answer": verdict.answer(comparisons, config.baseline),
-        "cautions": verdict.cautions(measurements, config.baseline),
-        **measurements,
-        "funnel": history.funnels(jobs),
-        "timings": history.timings(jobs),
-        "settings": config.model_dump(mode="json", exclude={"output", "input"}),
-        "versions": history.versions(jobs),
-        "commands": history.commands(jobs),
-    }
-
-
-def compare_all(groups: Groups, baseline: str) -> list[dict[str, Any]]:
-    """Every student against the baseline of its label and task, on the same questions; p-values also adjusted after Holm."""
-    from teacherlm.evaluation.statistics import holm
-
-    pairs = [
-        (label, task, found[baseline], members)
-        for (label, task), found in groups.items()
-        for name, members in found.items()
-        if baseline in found and name != baseline
-    ]
-    rows = [compare_pair(*pair) for pair in pairs]
-    return [{**row, "p_adjusted": p} for row, p in zip(rows, holm([row["p_value"] for row in rows]), strict=True)]
-
-
-def compare_pair(label: str, task: str, before: Sequence[Measurement], after: Sequence[Measurement]) -> dict[str, Any]:
-    """Raises: UserError when the two sides have no question in common."""
-    from teacherlm.evaluation.statistics import align, compare
-
-    try:
-        aligned = align([m.answers.scores for m in before], [m.answers.scores for m in after])
-    except ValueError as error:
-        raise UserError(f"{after[0].answers.path}: cannot be compared with {before[0].answers.path}: {error}.") from None
-    return {
-        "student": label,
-        "task": task,
-        "metric": before[0].answers.metric,
-        "baseline": before[0].trained_on,
-        "candidate": after[0].trained_on,
-        **asdict(compare(aligned)),
-        "unmatched": aligned.unmatched,
-        "baseline_seeds": [m.result.student.seed for m in before],
-        "candidate_seeds": [m.result.student.seed for m in after],
-        "task_hashes": sorted({m.result.task_hash for m in [*before, *after]}),
-    }
-
-
-def describe(label: str, task: str, members: Sequence[Measurement]) -> dict[str, Any]:
-    """One line of the table of students: the mean over seeds with their spread, and what the training cost."""
-    from teacherlm.evaluation.statistics import mean_of, spread_of, wilson_interval
-
-    values = [m.result.value for m in members]
-    costs = [history.cost(m.result.student, m.result.checkpoint, m.result.step, history.read_training(m.result.student)) for m in members]
-    n = min(len(m.answers.rows) for m in members)
-    low, high = wilson_interval(sum(values) / len(values) * n, n)
-    return {
-        "student": label,
-        "task": task,
-        "trained_on": members[0].trained_on,
-        "seeds": [m.result.student.seed for m in members],
-        "template": members[0].result.template,
-        "checkpoints": [m.result.checkpoint for m in members],
-        "values": values,
-        "mean": mean_of(values),
-        "spread": spread_of(values),
-        "ci_low": low,
-        "ci_high": high,
-        "n": n,
-        "answer_tokens": mean_of([row.tokens for m in members for row in m.answers.rows if row.tokens is not None]),
-        "trained_tokens": mean_of([c["trained_tokens"] for c in costs if c["trained_tokens"] is not None]),
-        "train_loss": mean_of([c["train_loss"] for c in costs if c["train_loss"] is not None]),
-    }
-
-
-def majorities(groups: Groups) -> list[dict[str, Any]]:
-    """Per task with choices, what always giving its most frequent gold answer would score."""
-    from teacherlm.evaluation.statistics import majority
-
-    found = {}
-    for (_, task), members in groups.items():
-        rows = next(iter(members.values()))[0].answers.rows
-        if all(row.choices or (len(row.gold) == 1 and row.gold.isalpha()) for row in rows):
-            gold, share = majority(row.gold for row in rows)
-            found[task] = {"task": task, "name": "majority answer", "answer": gold, "value": share, "n": len(rows)}
-    return list(found.values())
 
 
 STAGE = Stage(report, ReportConfig, version=2)

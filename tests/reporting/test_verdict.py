@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from teacherlm.reporting.verdict import answer, cautions, interval, is_shown
+from teacherlm.reporting.metrics import ends
+from teacherlm.reporting.verdict import answer, cautions, is_shown
 
 
 def row(**changes: Any) -> dict[str, Any]:
@@ -46,12 +47,13 @@ def test_no_task_with_a_difference_is_said_as_such() -> None:
 
 
 def test_small_ends_keep_a_decimal_so_that_an_interval_beside_zero_does_not_seem_to_touch_it() -> None:
-    assert interval(0.003, 0.042) == ("0.3", "4.2")
-    assert interval(0.67, 0.753) == ("67", "75")
+    assert ends(0.003, 0.042, 100) == "0.3 to 4.2"
+    assert ends(0.67, 0.753, 100) == "67 to 75"
 
 
 def student(trained_on: str, **changes: Any) -> dict[str, Any]:
     found = {"student": "tiny", "trained_on": trained_on, "task": "creak", "trained_tokens": 9, "template": "teacherlm", "ci_low": 0.7}
+    found |= {"metric": "acc", "by_question": True}
     return {**found, **changes}
 
 
@@ -84,8 +86,19 @@ def test_a_student_not_above_the_majority_answer_is_said() -> None:
 
 def test_a_template_nobody_could_check_and_a_task_left_out_are_said() -> None:
     assert "cot_head (tiny) on creak: the student or the task declares no template" in said_of(students=[student("cot_head", template="")])
-    left_out = said_of(rows=[{"task": "gsm8k", "metric": "exact_match"}])
-    assert "gsm8k was measured with other metrics (exact_match)" in left_out
+
+
+def test_another_metric_than_accuracy_is_said_and_one_that_no_pair_of_answers_can_be_compared_by() -> None:
+    rouge = student("cot_head", task="ni", metric="rougeL")
+    assert "ni has no acc: it is shown by rougeL, its first metric of which more is better." in said_of(students=[rouge])
+    together = student("cot_head", metric="spearman", by_question=False)
+    assert "creak: spearman stands over all questions at once" in said_of(students=[together])
+    assert "creak: less rmse is better; it is shown and not compared." in said_of(students=[student("cot_head", metric="rmse")])
+
+
+def test_a_metric_that_is_no_share_is_said_in_its_own_unit() -> None:
+    rouge = row(metric="rougeL", scale=1, difference=4.21, ci_low=2.5, ci_high=6.0)
+    assert answer([rouge], "text") == "cot_head beats text by 4.210 rougeL, 95% interval 2.500 to 6.000, on 500 questions"
 
 
 def test_questions_that_were_trained_on_are_said():

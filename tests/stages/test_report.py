@@ -177,8 +177,32 @@ def test_a_moved_run_is_not_taken_for_an_untrained_model(tmp_path: Path) -> None
         make(outputs, tmp_path / "report")
 
 
-def test_two_runs_with_the_same_labels_must_be_told_apart(tmp_path: Path) -> None:
-    outputs = Run(tmp_path / "a", questions=20).write()[1:] + Run(tmp_path / "b", questions=20).write()[1:]
+def test_students_of_two_runs_that_would_be_one_bear_their_runs_names_and_the_runs_are_compared(tmp_path: Path) -> None:
+    for name, right in (("first", 0.4), ("second", 0.8)):
+        Run(tmp_path / name, {"text": 0.3, "cot_head": right}, questions=200).write()
+    found = make([tmp_path / "first", tmp_path / "second"], tmp_path / "report")
+    assert {row["student"] for row in found["comparisons"]} == {"tiny (first)", "tiny (second)"}
+    across = {row["candidate"]: row for row in found["runs"]}
+    assert set(across) == {"text (second)", "cot_head (second)", "untrained (second)"} - {"untrained (second)"}
+    assert across["cot_head (second)"]["baseline"] == "cot_head (first)" and across["cot_head (second)"]["difference"] > 0.3
+    assert abs(across["text (second)"]["difference"]) < 0.1 < across["text (second)"]["p_value"]
+    assert all(row["p_adjusted"] >= row["p_value"] for row in found["runs"])
+    assert "Runs compared" in (tmp_path / "report" / "report.html").read_text()
+
+
+def test_runs_without_a_student_on_labels_alone_are_compared_with_each_other(tmp_path: Path) -> None:
+    for name, right in (("first", 0.3), ("second", 0.8)):
+        Run(tmp_path / name, {"cot_head": right}, questions=200).write()
+    assert make([tmp_path / "first", tmp_path / "second"], tmp_path / "report")["answer"].startswith(
+        "cot_head (second) beats cot_head (first) by "
+    )
+
+
+def test_two_trainings_of_one_run_with_the_same_labels_must_be_told_apart(tmp_path: Path) -> None:
+    outputs = Run(tmp_path, questions=20).write()[1:]
+    twin = read_manifest(tmp_path / "finetune" / "tiny-text-0")
+    assert twin is not None
+    write_manifest(tmp_path / "finetune" / "tiny-text-1", twin)
     with pytest.raises(UserError, match="are both student 'tiny' trained on 'text' with seed 0"):
         make(outputs, tmp_path / "report")
 

@@ -1,0 +1,97 @@
+"""Students against each other on the same questions."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from teacherlm.errors import UserError
+from teacherlm.evaluation.statistics import Aligned, align, compare, holm
+from teacherlm.reporting.groups import Groups, Measurement
+from teacherlm.reporting.metrics import more_is_better
+
+Row = dict[str, Any]
+Pair = tuple[str, Sequence[Measurement], Sequence[Measurement]]
+"""Label, the seeds of the baseline, the seeds of the candidate."""
+
+
+def compare_students(groups: Groups, baseline: str) -> list[Row]:
+    """Every student against the baseline of its label and task; p-values also adjusted after Holm."""
+    return compare_all(
+        (label, found[baseline], members)
+        for (label, _), found in groups.items()
+        for name, members in found.items()
+        if baseline in found and name != baseline
+    )
+
+
+def compare_runs(measurements: Iterable[Measurement]) -> list[Row]:
+    """Students that are alike but for the run that made them, each run against the first."""
+    alike: dict[tuple[str, ...], dict[str, list[Measurement]]] = {}
+    for one in measurements:
+        student = one.result.student
+        if student.of_run:
+            key = (student.label, student.subsample, student.trained_on, one.result.task)
+            alike.setdefault(key, {}).setdefault(student.of_run, []).append(one)
+    pairs = []
+    for (label, *_), by_run in alike.items():
+        first, *others = by_run.values()
+        pairs += [(label, first, other) for other in others]
+    return [
+        {**row, "baseline": f"{row['baseline']} ({row['baseline_run']})", "candidate": f"{row['candidate']} ({row['candidate_run']})"}
+        for row in compare_all(pairs)
+    ]
+
+
+def compare_all(pairs: Iterable[Pair]) -> list[Row]:
+    """Left out are pairs without a score for each question, and metrics of which less is better."""
+    rows = [compare_pair(*pair) for pair in pairs if _in_pairs(pair)]
+    return [{**row, "p_adjusted": p} for row, p in zip(rows, holm([row["p_value"] for row in rows]), strict=True)]
+
+
+def _in_pairs(pair: Pair) -> bool:
+    members = [*pair[1], *pair[2]]
+    return all(one.by_question for one in members) and more_is_better(members[0].result.metric)
+
+
+def compare_pair(label: str, before: Sequence[Measurement], after: Sequence[Measurement]) -> Row:
+    """Raises: UserError when the two sides have no question in common."""
+    aligned = align_measurements(before, after)
+    first, other = before[0].result, after[0].result
+    return {
+        "student": label,
+        "task": first.task,
+        "metric": first.metric,
+        "scale": scale_of([*before, *after]),
+        "baseline": first.student.trained_on,
+        "candidate": other.student.trained_on,
+        "baseline_run": first.student.of_run,
+        "candidate_run": other.student.of_run,
+        **asdict(compare(aligned)),
+        "unmatched": aligned.unmatched,
+        "baseline_seeds": [m.result.student.seed for m in before],
+        "candidate_seeds": [m.result.student.seed for m in after],
+        "task_hashes": sorted({m.result.task_hash for m in [*before, *after]}),
+    }
+
+
+def align_measurements(before: Sequence[Measurement], after: Sequence[Measurement]) -> Aligned:
+    """Files that hold the same questions in the same order are laid side by side as they are."""
+    items = before[0].answers.items
+    if all(one.answers.items == items for one in [*before, *after]):
+        return Aligned(items, np.array([one.scores for one in before]), np.array([one.scores for one in after]), 0)
+    try:
+        return align(*([dict(zip(one.answers.items, one.scores.tolist(), strict=True)) for one in side] for side in (before, after)))
+    except ValueError as error:
+        raise UserError(f"{after[0].answers.path}: cannot be compared with {before[0].answers.path}: {error}.") from None
+
+
+def scale_of(members: Sequence[Measurement]) -> int:
+    """100 where all values lie from 0 to 1 and are shown as percent; 1 where they are plain numbers."""
+    inside = all(0 <= one.result.value <= 1 and (not one.by_question or _within(one)) for one in members)
+    return 100 if inside and any(one.by_question for one in members) else 1
+
+
+def _within(one: Measurement) -> bool:
+    return bool(one.scores.min() >= 0 and one.scores.max() <= 1)
