@@ -31,7 +31,7 @@ def guessing(answers: Predictions) -> Iterable[dict[str, Any]]:
 
 def always(answers: Predictions) -> Iterable[dict[str, Any]]:
     """The most frequent gold answer, where questions share their few answers."""
-    from teacherlm.evaluation.statistics import majority
+    from teacherlm.reporting.statistics import majority
 
     golds = answers.golds
     if all(len(gold) == 1 and gold.isalpha() for gold in golds) or 1 < len(set(golds)) <= max(answers.choices, default=0):

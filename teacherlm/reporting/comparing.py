@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from teacherlm.errors import UserError
-from teacherlm.evaluation.statistics import Aligned, align, compare, holm
 from teacherlm.reporting.groups import Groups, Measurement
 from teacherlm.reporting.metrics import more_is_better
+from teacherlm.reporting.statistics import Aligned, align, compare, holm
 
 Row = dict[str, Any]
 Pair = tuple[str, Sequence[Measurement], Sequence[Measurement]]

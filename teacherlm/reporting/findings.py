@@ -61,7 +61,7 @@ def _students(groups: Groups, jobs: Sequence[Job]) -> list[Row]:
 
 def describe(name: str, task: str, members: Sequence[Measurement]) -> Row:
     """One line of the table of students: the mean over seeds with their spread, its standard error and interval."""
-    from teacherlm.evaluation.statistics import mean_of, spread_of
+    from teacherlm.reporting.statistics import mean_of, spread_of
 
     values, first = [m.result.value for m in members], members[0].result
     mean = sum(values) / len(values)
@@ -95,7 +95,7 @@ def _uncertainty(members: Sequence[Measurement], mean: float) -> tuple[float | N
 
     A value that stands over all questions at once has the standard error that lm-eval gave it, or none.
     """
-    from teacherlm.evaluation.statistics import Z, wilson_interval
+    from teacherlm.reporting.statistics import Z, wilson_interval
 
     if not all(m.by_question for m in members):
         known = [m.result.stderr for m in members]

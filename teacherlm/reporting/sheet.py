@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from teacherlm.evaluation.statistics import Z, wilson_interval
 from teacherlm.reporting import history
 from teacherlm.reporting.groups import row_of
 from teacherlm.reporting.measured import Result
 from teacherlm.reporting.predictions import SHARES
+from teacherlm.reporting.statistics import Z, wilson_interval
 from teacherlm.store.files import writing
 
 FORMULAS = ("=", "+", "-", "@", "\t", "\r")

@@ -99,7 +99,7 @@ def cards_of(results: Sequence[Result], shelf: "Shelf") -> dict[Path, list[Score
 
 
 def _score(result: Result, shelf: "Shelf") -> Score:
-    from teacherlm.evaluation.statistics import wilson_interval
+    from teacherlm.reporting.statistics import wilson_interval
 
     share = shelf.take(result.predictions).is_share(result.metric)
     low, high = wilson_interval(result.value * result.n, result.n) if share else (None, None)

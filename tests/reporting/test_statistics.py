@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from teacherlm.evaluation.statistics import (
+from teacherlm.reporting.statistics import (
     Aligned,
     Z,
     align,
