@@ -124,10 +124,9 @@ def _decontaminated(step: Step, steps: list[Step]) -> Step:
 
 def _measured_by(evaluate: Step, prepare: Step) -> Iterator[dict[str, Any]]:
     """The questions of the step's tasks; of data that `prepare` itself writes the split that is measured."""
-    tasks, data = evaluate.settings.get("tasks", []), evaluate.settings.get("data")
-    split = evaluate.settings.get("split")
-    for task in tasks if isinstance(tasks, list) else [tasks]:
-        own = data.get(task) if isinstance(data, Mapping) else data
+    tasks, data, splits = (evaluate.settings.get(name) for name in ("tasks", "data", "split"))
+    for task in tasks if isinstance(tasks, list) else [tasks] if tasks else []:
+        own, split = (given.get(task) if isinstance(given, Mapping) else given for given in (data, splits))
         if isinstance(own, str) and own.startswith("$") and parse_reference(own)[0] == prepare.name:
             yield {"split": split or "test"}
         elif isinstance(own, str) and own.startswith("$"):

@@ -13,7 +13,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 def test_every_folder_of_the_package_is_named_in_pyproject() -> None:
     tomllib = pytest.importorskip("tomllib", reason="comes with Python 3.11")
     named = set(tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
-    folders = {".".join(path.parent.relative_to(REPOSITORY).parts) for path in (REPOSITORY / "teacherlm").rglob("*.py")}
+    files = [path for pattern in ("*.py", "*.yaml") for path in (REPOSITORY / "teacherlm").rglob(pattern)]
+    folders = {".".join(path.parent.relative_to(REPOSITORY).parts) for path in files}
     assert named == folders | {"teacherlm.pipelines", "teacherlm.ds_configs", "teacherlm.slurm"}
 
 
@@ -26,7 +27,7 @@ def test_a_wheel_holds_pipelines_ds_configs_slurm_tasks_and_the_page(tmp_path: P
     for folder, pattern in (
         ("pipelines", "*.yaml"),
         ("ds_configs", "*.json"),
-        ("teacherlm/evaluation/tasks", "*.yaml"),
+        ("teacherlm/evaluation/tasks", "**/*.yaml"),
         ("teacherlm/reporting", "*.html"),
     ):
         for file in (REPOSITORY / folder).glob(pattern):

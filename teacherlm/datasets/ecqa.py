@@ -13,6 +13,7 @@ other options, one a line; taskB: an explanation in free text. The authors' own 
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from teacherlm.catalog import ChosenSettings
@@ -27,6 +28,7 @@ from teacherlm.stage import Input
 from teacherlm.store.sources import Origin, require
 
 FILES = {"cqa_data_train.csv": "train", "cqa_data_val.csv": "validation", "cqa_data_test.csv": "test", "ecqa.jsonl": "train"}
+KEYS = ("train_rand_split.jsonl", "dev_rand_split.jsonl")
 OPTIONS = ("q_op1", "q_op2", "q_op3", "q_op4", "q_op5")
 FACTS = ("taskA_pos", "taskA_neg")
 
@@ -38,14 +40,15 @@ class EcqaSettings(ChosenSettings):
     name: Literal["ecqa"] = "ecqa"
     answer_key: Input | None = None
     """CommonsenseQA's .jsonl with answers, or a folder of them: decides where two options have the text of the answer, and gives the
-    questions of ecqa.jsonl."""
+    questions of ecqa.jsonl. Its train_rand_split.jsonl is found where it lies beside the tables."""
     explanation: Literal["taskB", "taskA_pos", "taskA_neg"] = "taskB"
     """taskB: free text; taskA_pos: the facts for the answer; taskA_neg: the facts against the other options."""
 
 
 def read(settings: EcqaSettings, origin: Origin | None, seed: int) -> Splits:
     assert origin is not None
-    key = read_key(Origin(str(settings.answer_key))) if settings.answer_key else None
+    place = settings.answer_key or _key_beside(Path(origin.place))
+    key = read_key(Origin(str(place))) if place else None
 
     def question(row: dict[str, Any], where: str) -> Question:
         return _question(row, settings, key, where)
@@ -60,6 +63,12 @@ def read_key(origin: Origin) -> Key:
     if not key:
         raise UserError(f"{origin.place}: holds no rows with 'id' and 'answerKey', as CommonsenseQA's files with answers do.")
     return key
+
+
+def _key_beside(place: Path) -> Path | None:
+    """CommonsenseQA's file with answers, where it lies in the folder of the tables."""
+    folder = place if place.is_dir() else place.parent
+    return next((folder / name for name in KEYS if (folder / name).is_file()), None)
 
 
 def _question(published: dict[str, Any], settings: EcqaSettings, key: Key | None, where: str) -> Question:

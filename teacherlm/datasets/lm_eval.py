@@ -96,7 +96,7 @@ def _docs(task: Any, settings: LmEvalSettings) -> Any:
 
 def _question(task: Any, doc: Mapping[str, Any], identity: str, where: str) -> Question:
     """The prompt and the answer are those that lm-eval weighs or asks, delimiter and all."""
-    context = task.fewshot_context(doc, 0)
+    context = task.fewshot_context(doc, 0, gen_prefix=task.doc_to_prefix(doc))
     delimiter = str(task.get_config("target_delimiter") or "")
     if task.OUTPUT_TYPE == "generate_until":
         targets = task.doc_to_target(doc)

@@ -55,16 +55,33 @@ class MmluSettings(ChosenSettings):
     name: Literal["mmlu"] = "mmlu"
     intro: bool = False
     """Begin prompts with `The following are multiple choice questions (with answers) about SUBJECT.`, as TeacherLM's evaluation."""
+    subjects: list[str] = []
+    """Only these, such as [abstract_algebra, anatomy]; by default all."""
 
 
 def read(settings: MmluSettings, origin: Origin | None, seed: int) -> Splits:
     assert origin is not None
-    found = with_config(origin, "all").several(PATTERNS)
-    return {HUB_SPLITS.get(split, split): _questions([_table(t, origin) for t in tables], settings) for split, tables in found.items()}
+    config = settings.subjects[0] if len(settings.subjects) == 1 else "all"
+    found = {split: _of_subjects(tables, settings) for split, tables in with_config(origin, config).several(PATTERNS).items()}
+    if not any(found.values()):
+        raise UserError(f"{origin.place}: has no file of the subject {' or '.join(settings.subjects)}.")
+    there = {HUB_SPLITS.get(split, split): tables for split, tables in found.items() if tables}
+    return {split: _questions([_table(table, origin) for table in tables], settings) for split, tables in there.items()}
+
+
+def _of_subjects(tables: list[Table], settings: MmluSettings) -> list[Table]:
+    """Those that may hold questions of the wanted subjects, by the names of their files."""
+    return [table for table in tables if not settings.subjects or _subject(table) in ("", *settings.subjects)]
 
 
 def _questions(tables: list[Table], settings: MmluSettings) -> Iterator[Question | BadRow]:
-    return chain.from_iterable(_questions_of(table, settings) for table in tables)
+    found = chain.from_iterable(_questions_of(table, settings) for table in tables)
+    return (one for one in found if not settings.subjects or _is_about(one, settings.subjects))
+
+
+def _is_about(one: Question | BadRow, subjects: Sequence[str]) -> bool:
+    """A row that is no question may be about any of them."""
+    return isinstance(one, BadRow) or one.raw["subject"] in subjects
 
 
 def _questions_of(table: Table, settings: MmluSettings) -> Iterator[Question | BadRow]:

@@ -30,7 +30,8 @@ class TaskOptions:
 
     data: Mapping[str, Path] | Path | None = None
     """Local data: of each task by name, or one for all."""
-    split: str | None = None
+    split: Mapping[str, str] | str | None = None
+    """What is measured of the data: of each task by name, or one for all."""
     shots: Shots = None
     limit: int | None = None
     max_new_tokens: int | None = None
@@ -98,8 +99,9 @@ def load_tasks(
     Raises: UserError for unknown names, patterns without match, data a task cannot read, and unreadable data.
     """
     names = _expand(patterns, tuple(folders))
-    if isinstance(options.data, Mapping) and (strangers := set(options.data) - {name for name, _, _ in names}):
-        raise UserError(f"data.{min(strangers)}: is not among the tasks measured ({', '.join(name for name, _, _ in names)}).")
+    for what, given in (("data", options.data), ("split", options.split)):
+        if isinstance(given, Mapping) and (strangers := set(given) - {name for name, _, _ in names}):
+            raise UserError(f"{what}.{min(strangers)}: is not among the tasks measured ({', '.join(name for name, _, _ in names)}).")
     found: dict[str, list[LoadedTask]] = {}
     known: set[str] = set()
     for name, defaults, pattern in names:
@@ -210,12 +212,12 @@ def _refuse_broken_yaml(folder: Path) -> None:
 
 def _load(name: str, defaults: bool, folders: tuple[Path, ...], options: TaskOptions) -> dict[str, Any]:
     """Task name -> lm-eval's task."""
-    data = options.data.get(name) if isinstance(options.data, Mapping) else options.data
+    data, split = (given.get(name) if isinstance(given, Mapping) else given for given in (options.data, options.split))
     stock, name_there = name.startswith(STOCK), name.removeprefix(STOCK)
     configs = _configs(name_there, (stock_manager() if stock else _manager(folders, defaults)).task_index)
     if data is not None and any("custom_dataset" not in config for config in configs):
         raise UserError(f"data: the task '{name}' brings its own data and cannot read {data}; say which tasks it is for: {{task: path}}.")
-    told = {**options.taught, "data": str(data) if data is not None else None, "split": options.split}
+    told = {**options.taught, "data": str(data) if data is not None else None, "split": split}
     metadata = json.dumps({key: value for key, value in told.items() if value is not None})
     with _quiet():
         manager = stock_manager(metadata) if stock else _manager(folders, defaults, metadata)

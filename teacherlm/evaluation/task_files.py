@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,7 +41,7 @@ def _named_in(file: Path) -> Iterator[Path]:
         return
     for module in FUNCTION.findall(file.read_text(encoding="utf-8", errors="replace")):
         yield file.parent / f"{module.replace('.', '/')}.py"
-    yield from (file.parent / name for name in _included(file))
+    yield from (Path(os.path.normpath(file.parent / name)) for name in _included(file))
 
 
 def _included(file: Path) -> list[str]:

@@ -61,8 +61,8 @@ class EvaluateConfig(StageConfig):
     """lm-eval tasks or groups by name, ours, yours or its own; `mmlu_*` matches names."""
     data: Annotated[dict[str, Path] | Path | None, Source("data")] = None
     """Local data for tasks that can read it: one path, or {task: path}."""
-    split: str | None = None
-    """The split of `data` that the tasks `questions` and `questions_letters` measure."""
+    split: dict[str, str] | str | None = None
+    """What is measured of the data of tasks of ours, such as `test`, or {task: split}; by default as the task says."""
     metadata: dict[str, Any] = {}
     """What else the tasks are told, as by lm-eval's --metadata: {lists: template}, {track: xlingual, gpt2: path}."""
     checkpoints: Literal["all", "last", "best"] = "all"

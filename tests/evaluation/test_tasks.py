@@ -6,12 +6,8 @@ from typing import Any
 
 import pytest
 from datasets import Dataset, DatasetDict, load_dataset
-from lm_eval.tasks._yaml_loader import load_yaml
-from lm_eval.utils import env
 
-from teacherlm.datasets.creak import INSTRUCTION
 from teacherlm.errors import UserError
-from teacherlm.evaluation.content import OURS
 from teacherlm.evaluation.loading import TaskOptions, load_tasks
 from teacherlm.evaluation.scoring import Answer, score
 from teacherlm.prompts import template
@@ -52,27 +48,6 @@ def lettered_rows(count: int = 6) -> list[dict[str, Any]]:
         }
         for n, row in enumerate(prepared_rows(count))
     ]
-
-
-@pytest.mark.real
-def test_every_real_creak_row_is_asked_by_the_yaml_as_it_is_taught_by_the_template(creak: Path) -> None:
-    letters = env.from_string(load_yaml(OURS / "creak.yaml", resolve_func=False)["doc_to_text"])
-    written = env.from_string(load_yaml(OURS / "creak_generate.yaml", resolve_func=False)["doc_to_text"])
-    rows = rows_of(creak / "train.json") + rows_of(creak / "dev.json")
-    assert len(rows) == 11_547
-    for row in rows:
-        prompt = TEACHERLM.prompt(Question(INSTRUCTION + row["sentence"], "A", ("True", "False")))
-        assert written.render(**row) == prompt
-        assert letters.render(**row) == prompt + TEACHERLM.letter_prefix
-
-
-@pytest.mark.parametrize(
-    "sentence", ["Two  spaces,    four", " begins and ends ", "a\nline break", "Trailing newline\n", 'quotes "and" {braces}']
-)
-def test_odd_sentences_are_asked_as_they_are_taught(sentence: str) -> None:
-    written = env.from_string(load_yaml(OURS / "creak_generate.yaml", resolve_func=False)["doc_to_text"])
-    taught = TEACHERLM.prompt(Question(INSTRUCTION + sentence, "A", ("True", "False")))
-    assert written.render(sentence=sentence) == taught
 
 
 @pytest.mark.real

@@ -198,7 +198,7 @@ def test_letters_equal_plain_lm_eval_to_the_item_on_real_creak(tmp_path: Path, c
     assert len(ours) == len(theirs) == 50
     for mine, plain in zip(ours, theirs, strict=True):
         assert mine["prompt"] == plain["arguments"]["gen_args_0"]["arg_0"]
-        assert mine["item"] == plain["doc"]["ex_id"] and mine["correct"]["acc"] == plain["acc"]
+        assert mine["item"] == plain["doc"]["id"] and mine["correct"]["acc"] == plain["acc"]
         assert mine["output"] == pytest.approx([float(r[0][0]) for r in plain["resps"]], abs=1e-4)
     assert row["value"] == results["acc,none"] and row["stderr"] == pytest.approx(results["acc_stderr,none"])
 

@@ -71,19 +71,19 @@ def _ours(rows: Dataset, data: str, more: Sequence[str]) -> Dataset:
     missing = [column for column in COLUMNS if column not in rows.column_names]
     if missing:
         raise ValueError(f"{data}: column '{missing[0]}' is missing: it was not written by `prepare`.")
-    given = rows["references"] if "references" in rows.column_names else [None] * len(rows)
-    references = [several or [answer] for several, answer in zip(given, rows["answer"], strict=True)]
-    ours = rows.select_columns([*COLUMNS, *(column for column in more if column in rows.column_names)])
-    features = Features({**ours.features, "references": List(Value("string"))})
-    return worded(Dataset.from_dict({**{name: ours[name] for name in ours.column_names}, "references": references}, features=features))
+    ours = rows.select_columns([*COLUMNS, *(column for column in ("references", *more) if column in rows.column_names)])
+    columns = ours.to_dict()  # a column of a Dataset is read row by row, which takes seconds
+    given = columns.get("references", [None] * len(ours))
+    columns["references"] = [several or [answer] for several, answer in zip(given, columns["answer"], strict=True)]
+    return worded(Dataset.from_dict(columns, features=Features({**ours.features, "references": List(Value("string"))})))
 
 
 def worded(rows: Dataset) -> Dataset:
     """The rows with what the template of each adds."""
-    words = [_words(*row) for row in zip(rows["template"], rows["answer"], rows["choices"], strict=True)]
+    columns = rows.to_dict()
+    words = [_words(*row) for row in zip(columns["template"], columns["answer"], columns["choices"], strict=True)]
     kinds = {"stated": Value("string"), "letter_prefix": Value("string"), "options": List(Value("string"))}
     added = {name: [row[i] for row in words] for i, name in enumerate(WORDED)}
-    columns = {name: rows[name] for name in rows.column_names}
     return Dataset.from_dict({**columns, **added}, features=Features({**rows.features, **kinds}))
 
 
