@@ -140,5 +140,6 @@ class EpochLoader(DataLoader[Row]):
         self.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]
 
 
-def build_loader(rows: Rows, batches: MicroBatches, collate: Callable[[list[Row]], Batch]) -> EpochLoader:
-    return EpochLoader(rows, batch_sampler=batches, collate_fn=collate, pin_memory=torch.cuda.is_available())
+def build_loader(rows: Rows, batches: MicroBatches, collate: Callable[[list[Row]], Batch], workers: int = 0) -> EpochLoader:
+    """`workers`: processes that put batches together ahead of time; their order is the same."""
+    return EpochLoader(rows, batch_sampler=batches, collate_fn=collate, pin_memory=torch.cuda.is_available(), num_workers=workers)

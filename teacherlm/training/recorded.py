@@ -22,6 +22,7 @@ from teacherlm.store.files import work_folder
 from teacherlm.store.fingerprint import digest
 from teacherlm.store.ledger import Ledger
 from teacherlm.store.top_logprobs import UNKNOWN, TopLogprobs, unpacked, vocabulary_of
+from teacherlm.training.columns import columns_of
 from teacherlm.training.divergence import TopK
 from teacherlm.training.families import IGNORE, Row
 from teacherlm.training.teacher import vocabulary_size
@@ -140,6 +141,9 @@ def _wider(told: TopK, k: int) -> TopK:
 
 def build_recorded(outputs: Sequence[Path], table: Table, column: str, tokenizer: Any, top_k: int | None) -> Recorded:
     """`outputs`: of `enhance`. Raises: UserError for a column without rationales that were recorded, and for a missing ledger."""
+    if len(columns := columns_of(column, table.columns, table.path)) > 1:
+        raise UserError(f"objective.logprobs: train_on: {column} are {len(columns)} columns; train on one of them, such as {columns[0]}.")
+    [column] = columns
     kind = next((kind for kind in KINDS if column.startswith(f"{kind}_") or column == kind), None)
     name = f"{kind}{LOGPROBS}"
     if kind is None:

@@ -149,7 +149,7 @@ def _build_trainer(job: Job, build_model: Any, steps: int, start: Checkpoint | N
         pack_rows(model, can_try=recipe.tensor_parallel == 1 and (deepspeed is None or zero_stage(deepspeed) < 3))
     trainer = (ShardedTrainer if recipe.tensor_parallel > 1 else StudentTrainer)(
         objective=job.objective,
-        loader=_loader(job, job.rows, pieces, arguments.process_index % copies),
+        loader=_loader(job, job.rows, pieces, arguments.process_index % copies, arguments.dataloader_num_workers),
         run=job.run,
         written=Written(job.facts, steps, state),
         clock=Clock(recipe.max_minutes),
@@ -204,10 +204,10 @@ class _GoOnCounting(TrainerCallback):  # type: ignore[misc]
         self.trainer.go_on_counting(self.bridge)
 
 
-def _loader(job: Job, rows: Sequence[Row], pieces: Cut, process: int) -> EpochLoader:
+def _loader(job: Job, rows: Sequence[Row], pieces: Cut, process: int, workers: int = 0) -> EpochLoader:
     table = Rows(rows, job.family)
     batches = MicroBatches(table.lengths(), pieces, job.recipe.seed, process, job.recipe.group_by_length, table.together())
-    return build_loader(table, batches, partial(job.family.batch, pad=job.tokenizer.pad_token_id))
+    return build_loader(table, batches, partial(job.family.batch, pad=job.tokenizer.pad_token_id), workers)
 
 
 def results(run: Path) -> dict[str, float]:

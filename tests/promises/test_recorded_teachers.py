@@ -138,6 +138,7 @@ def test_tokens_that_differ_in_places_are_lined_up_around_them() -> None:
     ("given", "message"),
     [
         ({"train_on": "text"}, "train_on: text holds no rationale"),
+        ({"train_on": "cot_tail+cot_head"}, r"train_on: cot_tail\+cot_head are 2 columns; train on one of them, such as cot_tail"),
         ({"train_on": "cot_tail", "objective": {"temperature": 2.0}}, "of use to forward_kl at temperature 1 alone"),
         ({"train_on": "cot_tail", "objective": {"divergence": "reverse_kl"}}, "of use to forward_kl at temperature 1 alone"),
         ({"train_on": "cot_tail", "objective": {"cache_teacher": True, "top_k": 5}}, "cache_teacher: logprobs are kept already"),

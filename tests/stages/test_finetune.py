@@ -114,6 +114,16 @@ def test_the_last_step_always_has_a_checkpoint(data, given, steps):
 
 
 @pytest.mark.slow
+def test_workers_that_put_batches_together_change_nothing(data):
+    weights = []
+    for workers in (0, 2):
+        output = data.parent / f"workers{workers}"
+        finetune(config(data, output=output, training_args={"dataloader_num_workers": workers}))
+        weights.append((find_checkpoints(output)[-1].path / "model.safetensors").read_bytes())
+    assert weights[0] == weights[1]
+
+
+@pytest.mark.slow
 def test_a_number_of_steps_takes_the_place_of_epochs(data):
     outcome = finetune(config(data, max_steps=5, lr_scheduler="linear", logging_steps=1))
     assert outcome.metrics["steps"] == 5

@@ -1,5 +1,8 @@
 """Which tokens carry loss, and what is cut."""
 
+import pytest
+
+from teacherlm.errors import UserError
 from teacherlm.training.encoding import encode
 from teacherlm.training.families import Causal
 from teacherlm.training.scratch import build_tokenizer
@@ -52,3 +55,19 @@ def test_defect_8_every_target_ends_in_eos_exactly_once():
     tokenizer, got = encoded(100)
     ids = got.rows[0]["input_ids"].tolist()
     assert ids[-1] == tokenizer.eos_token_id and ids.count(tokenizer.eos_token_id) == 1
+
+
+def test_a_row_none_of_whose_tokens_is_left_to_carry_loss_is_named():
+    """A chat whose first turn of the assistant is empty, and whose second lies behind the limit."""
+    tokenizer = build_tokenizer(Scratch(), [PROMPT + COMPLETION])
+    text, start = PROMPT + PROMPT + COMPLETION, len(PROMPT)
+    chat = Text(text, start, "rows.jsonl:7", ((start, start), (2 * start, len(text))))
+    assert encode([chat], tokenizer, Sft(Causal()), Causal(), 100).rows
+    with pytest.raises(UserError, match=r"^rows.jsonl:7: none of its tokens carries loss, once it is cut to 4 tokens; leave the row out.$"):
+        encode([chat], tokenizer, Sft(Causal()), Causal(), 4)
+
+
+def test_rows_that_lost_tokens_are_told_with_the_completions_that_lost_their_end():
+    _, got = encoded(3)
+    told = "1 of 1 rows are longer than 3 tokens: their prompts lose the first ones; 1 completions lose their end."
+    assert got.about_truncation(3, Causal()) == told
