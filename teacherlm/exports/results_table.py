@@ -117,7 +117,7 @@ def _evaluated(output: Path, folder: Path) -> Iterator[Entry]:
             if row["metric"] == "acc":
                 epoch = None if row["epoch"] is None else float(row["epoch"])
                 dataset = str(row["task"]).removeprefix(OF_TASK)
-                method = (name, row.get("task_template") or "", "")
+                method = (name, str(row.get("student_template") or ""), "")
                 yield Entry(method, dataset, epoch, float(row["value"]), int(row["n"]), f"{output / RESULTS}:{number}")
         except KeyError as missing:
             raise UserError(f"{output / RESULTS}:{number}: key {missing} is missing (found: {', '.join(row)}).") from None

@@ -106,12 +106,14 @@ DATA: Mapping[str, Callable[[Path], Path]] = {
 """What a task is measured on here; the others read a folder of questions with choices."""
 
 
-def load(name: str, folder: Path, **taught: Any) -> LoadedTask:
+def data_of(name: str, folder: Path) -> Path:
     if name.startswith("ft_cot_"):
-        data = unified(folder, name.removeprefix("ft_cot_"))
-    else:
-        data = DATA.get(name, lambda folder: prepared(folder, "letter"))(folder)
-    (task,) = load_tasks([name], [], TaskOptions(data=data, taught=taught))
+        return unified(folder, name.removeprefix("ft_cot_"))
+    return DATA.get(name, lambda folder: prepared(folder, "letter"))(folder)
+
+
+def load(name: str, folder: Path, **taught: Any) -> LoadedTask:
+    (task,) = load_tasks([name], [], TaskOptions(data=data_of(name, folder), taught=taught))
     return task
 
 
@@ -184,6 +186,19 @@ def test_the_same_holds_in_the_words_of_every_student(key: str, spec: str, tmp_p
     for layout in ("text", "cot_head") if spec != "ft_natural" else ("text",):
         assert set(judged(task, answers(task, True, layout)).values()) == {1.0}, layout
         assert set(judged(task, answers(task, False, layout)).values()) == {0.0}, layout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", names())
+def test_plain_lm_eval_measures_it_without_us(name: str, tmp_path: Path) -> None:
+    from lm_eval.evaluator import evaluate
+    from lm_eval.models.dummy import DummyLM
+    from lm_eval.tasks import TaskManager
+
+    manager = TaskManager(include_path=str(OURS), include_defaults=False, metadata={"data": str(data_of(name, tmp_path))})
+    found = evaluate(DummyLM(), manager.load([name])["tasks"], bootstrap_iters=0, log_samples=False)
+    metrics = {metric.split(",")[0]: value for metric, value in found["results"][name].items() if isinstance(value, float)}
+    assert set(metrics) & set(JUDGING) and all(0 <= metrics[judging] <= 100 for judging in set(metrics) & set(JUDGING))
 
 
 def test_the_listing_finds_the_tasks_and_the_metrics_are_theirs() -> None:

@@ -96,7 +96,7 @@ def measured(folder: Path, *rows: Row) -> None:
 
 
 def test_what_evaluate_measured_stands_in_the_same_table(saved: Path) -> None:
-    row = {"task": "ft_cot_coin_flip", "metric": "acc", "n": 150, "task_template": "ft_cot_token", "checkpoint": "checkpoint-9"}
+    row = {"task": "ft_cot_coin_flip", "metric": "acc", "n": 150, "student_template": "ft_cot_token", "checkpoint": "checkpoint-9"}
     measured(saved / "evaluate" / "tiny", {**row, "epoch": 1.0, "value": 0.5}, {**row, "epoch": 2.0, "value": 0.25})
     (saved / "evaluate" / "tiny" / "other.jsonl").write_text("{}\n")
     assert as_lines(table_of(saved))[-1] == ("evaluate/tiny", "ft_cot_token", "", "25.00", "-")
