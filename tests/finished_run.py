@@ -27,6 +27,8 @@ class Run:
     lettered: bool = False
     last_only: bool = False
     """Only the last checkpoint was evaluated."""
+    subsamples: tuple[str, ...] = ()
+    """Parts of the rows that students were trained on; fewer rows make them worse."""
 
     def write(self) -> list[Path]:
         """Returns the `evaluate` outputs, an untrained one first."""
@@ -36,7 +38,8 @@ class Run:
         outputs = [self._write_untrained()]
         for student in self.students:
             for trained_on in self.accuracy:
-                outputs += [self._write_student(student, trained_on, seed) for seed in self.seeds]
+                for part in self.subsamples or ("",):
+                    outputs += [self._write_student(student, trained_on, seed, part) for seed in self.seeds]
         return outputs
 
     def _write_postprocess(self) -> None:
@@ -47,15 +50,24 @@ class Run:
         write_jsonl(self.root / "postprocess" / "rejected.jsonl", [rejected])
         from datasets import Dataset
 
-        row = {"id": f"{self.tasks[0]}_3", "prompt": question, "text": f"{question} The answer is 7.", "cot": rationale}
+        row = {
+            "id": f"{self.tasks[0]}_3",
+            "prompt": question,
+            "text": f"{question} The answer is 7.",
+            "cot": rationale,
+            "cot_verdict": "right",
+        }
         row |= {"cot_tail": f"{row['text']} {rationale}", "cot_head": f"{question} {rationale} The answer is 7."}
         Dataset.from_list([row, {**row, "id": "other"}]).save_to_disk(str(self.root / "postprocess"))
 
-    def _write_student(self, label: str, trained_on: str, seed: int) -> Path:
-        name = f"{label}-{trained_on}-{seed}"
-        entry = {"student": label, "train_on": trained_on, "seed": str(seed)}
+    def _write_student(self, label: str, trained_on: str, seed: int, subsample: str) -> Path:
+        name = "-".join(filter(None, (label, trained_on, subsample.rstrip("%"), str(seed))))
+        entry = {"student": label, "train_on": trained_on, "seed": str(seed), **({"subsample": subsample} if subsample else {})}
+        part = float(subsample.rstrip("%") or 100) / 100
         config = {"input": str(self.root / "postprocess"), "train_on": trained_on, "seed": seed, "model": "base/model"}
-        self._manifest(f"finetune/{name}", entry, ["postprocess"], {"in": 753, "out": 753}, seconds=31.7 + seed, config=config)
+        self._manifest(
+            f"finetune/{name}", entry, ["postprocess"], {"trained": round(753 * part)}, seconds=31.7 * part + seed, config=config
+        )
         longer = 3 if trained_on == "text" else 4
         luck = random.Random(seed)
         rows = [
@@ -69,7 +81,7 @@ class Run:
             seal = {"step": step, "epoch": step / 100, "facts": facts, "files": {}}
             write_json(self.root / "finetune" / name / f"checkpoint-{step}" / "complete.json", seal)
         steps = {600: 1.0} if self.last_only else {200: 0.35, 400: 0.8, 600: 1.0}
-        values = {f"checkpoint-{step}": (step, self.accuracy[trained_on] * share) for step, share in steps.items()}
+        values = {f"checkpoint-{step}": (step, self.accuracy[trained_on] * share * part**0.3) for step, share in steps.items()}
         return self._write_evaluation(f"evaluate/{name}", entry, f"finetune/{name}", values, trained_on, seed)
 
     def _write_untrained(self) -> Path:
@@ -95,6 +107,7 @@ class Run:
                 value = sum(row["correct"]["acc"] for row in rows) / len(rows)
                 row = {"checkpoint": checkpoint, "step": step, "epoch": step / 100, "task": task, "metric": "acc", "value": value}
                 row |= {"stderr": (value * (1 - value) / len(rows)) ** 0.5, "n": len(rows), "shots": 0, "template": "teacherlm"}
+                row |= {"tokens": sum(one["tokens"] for one in rows), "seconds": 2.5 + seed}
                 results.append({**row, "task_hash": f"{task}-hash", "predictions": file})
         write_jsonl(folder / "results.jsonl", results)
         config = config or {"input": str(self.root / str(source))}
@@ -113,7 +126,8 @@ class Run:
         output = f"{story if 'cot' in trained_on else ''}The answer is {said}."
         prompt = f"Q: {name} has {have} {thing} & wins {more} more <b>today</b>. How many {thing} has {name} then? A:"
         row = {"item": f"{task}_{i}", "doc_id": i, "prompt": prompt, "gold": gold, "answer": said if i % 11 else None, "output": output}
-        return {**row, "correct": {"acc": int(right)}, "tokens": len(output.split())}
+        choices = {"choices": ["A", "B"]} if self.lettered else {}
+        return {**row, "correct": {"acc": int(right)}, "tokens": len(output.split()), **choices}
 
     def _manifest(
         self,

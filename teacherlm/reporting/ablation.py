@@ -32,10 +32,23 @@ def table(students: Sequence[Row], comparisons: Sequence[Row], baseline: str) ->
         line["mean"] = sum(cell["mean"] for cell in cells) / len(tasks) if len(cells) == len(tasks) else None
     kinds = {kind for _, name in rows for kind in [_kind(name)] if kind}
     title = "Ablation: what each kind of text adds" if len(kinds) > 1 else "All tasks at a glance"
-    return {"title": title, "baseline": baseline, "tasks": tasks, "rows": list(rows.values()) if len(tasks) > 1 or len(kinds) > 1 else []}
+    return {
+        "title": title,
+        "baseline": baseline,
+        "tasks": tasks,
+        "rows": sorted(rows.values(), key=lambda line: _place(line["trained_on"], baseline)) if len(tasks) > 1 or len(kinds) > 1 else [],
+    }
 
 
 def _kind(trained_on: str) -> str:
     """`error_tail` -> error; "" for labels alone and for models that were not trained."""
     first = re.split(r"[_,\s]", trained_on)[0]
     return first if first in KINDS and trained_on not in REFERENCES else ""
+
+
+def _place(trained_on: str, baseline: str) -> int:
+    """Models that were not trained first, then labels, then kind after kind."""
+    if trained_on in (*REFERENCES, baseline):
+        return -1 if trained_on == baseline else -2
+    kind = _kind(trained_on)
+    return KINDS.index(kind) if kind else len(KINDS)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from finished_run import ATTACK, Run
+from finished_run import ATTACK, SIX, Run
 
 from teacherlm.stages.report import STAGE, ReportConfig
 
@@ -39,8 +39,17 @@ def browser() -> Iterator[Any]:
         started.close()
 
 
-@pytest.mark.parametrize("look", LOOKS)
-def test_the_page_shows_model_text_as_text_and_asks_the_network_for_nothing(browser: Any, page_file: Path, look: str) -> None:
+@pytest.fixture(scope="module")
+def grid_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """3 tasks x 6 students x 3 seeds, of stored results."""
+    root = tmp_path_factory.mktemp("grid")
+    outputs = Run(root, SIX, (0, 1, 2), 150, ("creak", "ecqa", "strategyqa"), lettered=True).write()
+    STAGE.run(ReportConfig(input=outputs, output=root / "report", title="Three tasks, six students, three seeds"))
+    return root / "report" / "report.html"
+
+
+def looked_at(browser: Any, file: Path, look: str, picture: str) -> None:
+    """Nothing runs, nothing is fetched, model text is text, and the page does not scroll sideways; leaves a picture."""
     context = browser.new_context(offline=True, **LOOKS[look])
     page = context.new_page()
     events: list[str] = []
@@ -49,17 +58,30 @@ def test_the_page_shows_model_text_as_text_and_asks_the_network_for_nothing(brow
     page.on("pageerror", lambda error: events.append(str(error)))
     page.on("dialog", lambda dialog: (events.append(f"dialog: {dialog.message}"), dialog.dismiss()))
     page.on("request", lambda request: requests.append(request.url))
-    page.goto(page_file.as_uri())
+    page.goto(file.as_uri())
     page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
-    assert ATTACK in page.inner_text("#examples") and ATTACK in page.inner_text("#data")
-    page.evaluate("document.querySelectorAll('#data details, #examples details:not(:first-of-type)').forEach(one => one.open = false)")
+    for section in ("#examples", "#data", "#disagreements"):
+        assert ATTACK in page.inner_text(section)
+    opened = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = one.matches('#examples > details:first-of-type'))")
     ARTEFACTS.mkdir(exist_ok=True)
-    page.screenshot(path=ARTEFACTS / f"report_{look}.png", full_page=True)
-    width, inner = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+    page.screenshot(path=ARTEFACTS / f"{picture}_{look}.png", full_page=True)
+    closed = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
     context.close()
     assert events == []
-    assert requests == [page_file.as_uri()]
-    assert width <= inner, "the page itself must not scroll sideways"
+    assert requests == [file.as_uri()]
+    assert all(width <= inner for width, inner in (opened, closed)), "the page itself must not scroll sideways"
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_the_page_shows_model_text_as_text_and_asks_the_network_for_nothing(browser: Any, page_file: Path, look: str) -> None:
+    looked_at(browser, page_file, look, "report")
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_so_does_one_of_three_tasks_six_students_and_three_seeds(browser: Any, grid_file: Path, look: str) -> None:
+    looked_at(browser, grid_file, look, "grid")
+    assert grid_file.stat().st_size < 5_000_000
 
 
 def test_the_page_can_be_used_with_the_keyboard_alone(browser: Any, page_file: Path) -> None:
