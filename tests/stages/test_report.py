@@ -1,5 +1,7 @@
 """The report over a finished run of 3 trainings x 2 seeds x 500 questions, and what a user can get wrong."""
 
+import csv
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -98,6 +100,40 @@ def test_the_same_inputs_give_the_same_bytes(found: dict[str, Any], run: tuple[P
         assert (run[0] / "report" / name).read_bytes() == (run[0] / "again" / name).read_bytes()
 
 
+def test_the_sheet_has_a_row_for_each_result_with_interval_seed_and_cost(found: dict[str, Any], run: tuple[Path, list[Path]]) -> None:
+    with (run[0] / "report" / "results.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(found["rows"]) and sum(row["compared"] == "True" for row in rows) == 7
+    last = next(row for row in rows if (row["trained_on"], row["seed"], row["checkpoint"]) == ("cot_head", "1", "checkpoint-600"))
+    assert float(last["ci_low"]) < float(last["value"]) < float(last["ci_high"]) and last["n"] == "500"
+    assert (last["trained_tokens"], float(last["train_seconds"]), last["rows_trained_on"]) == (str(600 * 420 * 4), 32.7, "753")
+
+
+def test_the_short_form_begins_with_the_answer_and_holds_no_markup_of_a_model(found: dict[str, Any], run: tuple[Path, list[Path]]) -> None:
+    text = (run[0] / "report" / "report.md").read_text(encoding="utf-8")
+    assert text.splitlines()[2].replace("\\", "") == f"**{found['answer']}.**"
+    outside = re.sub(r"(?ms)^(`{3,})\w*\n.*?^\1$", "", text)
+    assert "<script" in text and "<script" not in outside and "<img" not in outside
+    for heading in ("### word\\_problems, acc", "### Compared with text", "### Cost"):
+        assert heading in text
+
+
+def test_what_was_gained_and_lost_is_listed_with_its_texts(found: dict[str, Any]) -> None:
+    row, (lists,) = by_candidate(found)["cot_head"], found["disagreements"]
+    assert (lists["gained"]["count"], lists["lost"]["count"]) == (row["gained"], row["lost"])
+    assert len(lists["gained"]["questions"]) == 20
+    for question in lists["gained"]["questions"]:
+        assert sum(question["candidate"]["scores"]) > sum(question["baseline"]["scores"])
+        assert question["prompt"].startswith("Q: ") and "The answer is" in question["candidate"]["output"]
+
+
+def test_the_cost_of_a_student_is_its_training_and_the_words_of_its_answers(found: dict[str, Any]) -> None:
+    row = next(row for row in found["students"] if row["trained_on"] == "cot_head")
+    assert row["train_seconds"] == pytest.approx(32.2) and row["rows"] == 753 and row["answer_seconds"] == pytest.approx(3.0)
+    assert row["score_per_hour"] == pytest.approx(100 * row["mean"] / (32.2 / 3600))
+    assert row["score_per_1k_tokens"] == pytest.approx(100 * row["mean"] / (row["answer_tokens"] / 1000))
+
+
 def test_best_held_out_takes_the_lowest_held_out_loss_not_the_best_score(run: tuple[Path, list[Path]]) -> None:
     found = make(run[1], run[0] / "held", checkpoint="best_held_out")
     assert {name for row in found["students"] for name in row["checkpoints"]} == {"checkpoint-400", "model"}
@@ -131,8 +167,10 @@ def test_several_tasks_and_students_are_compared_within_themselves(tmp_path: Pat
     found = make(outputs, tmp_path / "report")
     assert len(found["comparisons"]) == 2 * 2 * 3
     assert found["answer"].startswith("cot_head (") and "on 2 of 2 tasks" in found["answer"]
-    assert {(row["task"], row["answer"]) for row in found["baselines"]} == {("creak", "B"), ("ecqa", "B")}
-    assert all(row["value"] == pytest.approx(0.6) for row in found["baselines"])
+    baselines = {(row["task"], row["name"]): row["value"] for row in found["baselines"]}
+    assert baselines == pytest.approx(
+        {(task, name): value for task in ("creak", "ecqa") for name, value in [("random choice", 0.5), ("always “B”", 0.6)]}
+    )
     assert all(row["p_adjusted"] >= row["p_value"] for row in found["comparisons"])
 
 
@@ -177,6 +215,54 @@ def test_a_moved_run_is_not_taken_for_an_untrained_model(tmp_path: Path) -> None
         make(outputs, tmp_path / "report")
 
 
+@pytest.mark.slow
+def test_an_ablation_names_what_each_kind_of_text_adds(tmp_path: Path) -> None:
+    accuracy = {"text": 0.3, "cot_tail": 0.5, "error_tail": 0.3, "all_kinds": 0.7}
+    table = make(Run(tmp_path, accuracy, questions=200).write()[1:], tmp_path / "report")["ablation"]
+    assert table["title"].startswith("Ablation") and [row["trained_on"] for row in table["rows"]] == list(accuracy)
+    cells = {row["trained_on"]: row["cells"]["word_problems"] for row in table["rows"]}
+    assert cells["all_kinds"]["difference"] > 0.3 and cells["all_kinds"]["shown"] and not cells["error_tail"]["shown"]
+
+
+@pytest.mark.slow
+def test_students_of_training_sets_of_several_sizes_are_a_curve(tmp_path: Path) -> None:
+    outputs = Run(tmp_path, {"text": 0.3, "cot_head": 0.8}, questions=100, subsamples=("25%", "100%"), last_only=True).write()
+    found = make(outputs, tmp_path / "report")
+    assert {(row["student"], row["rows"]) for row in found["students"] if row["rows"]} == {("tiny · 25%", 188), ("tiny · 100%", 753)}
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert "acc on word_problems by size of the training set, tiny" in page and "Sample efficiency" in page
+
+
+@pytest.mark.slow
+def test_the_teacher_stands_beside_its_students_where_it_was_measured(tmp_path: Path) -> None:
+    outputs = Run(tmp_path, questions=50).write()
+    place = tmp_path / "enhance"
+    manifest = read_manifest(place)
+    assert manifest is not None
+    write_manifest(place, replace(manifest, config={"teacher": {"name": "vllm", "model": "big/teacher"}}))
+    measured = read_manifest(outputs[0])
+    assert measured is not None
+    write_manifest(outputs[0], replace(measured, config={"input": "big/teacher"}))
+    found = make(outputs, tmp_path / "report")
+    assert "teacher" in by_candidate(found) and "teacher" not in found["answer"]
+
+
+def test_a_metric_that_stands_over_all_questions_is_shown_with_its_error_and_not_compared(tmp_path: Path) -> None:
+    outputs = Run(tmp_path, questions=20).write()
+    for output in outputs:
+        rewrite(output / "results.jsonl", lambda row: {**row, "metric": "spearman", "value": 0.4, "stderr": 0.05})
+    found = make(outputs, tmp_path / "report")
+    assert found["comparisons"] == [] and found["metrics"] == {"word_problems": "spearman"}
+    row = found["students"][0]
+    assert (row["mean"], row["scale"], row["ci_low"]) == (pytest.approx(0.4), 1, pytest.approx(0.4 - 1.96 * 0.05, abs=1e-4))
+    assert any("spearman stands over all questions at once" in caution for caution in found["cautions"])
+
+
+def test_a_report_of_plain_folders_is_named_after_them() -> None:
+    assert ReportConfig(input=[Path("runs/a"), Path("runs/b")]).output == Path("reports/a-b")
+
+
+@pytest.mark.slow
 def test_students_of_two_runs_that_would_be_one_bear_their_runs_names_and_the_runs_are_compared(tmp_path: Path) -> None:
     for name, right in (("first", 0.4), ("second", 0.8)):
         Run(tmp_path / name, {"text": 0.3, "cot_head": right}, questions=200).write()
@@ -190,6 +276,7 @@ def test_students_of_two_runs_that_would_be_one_bear_their_runs_names_and_the_ru
     assert "Runs compared" in (tmp_path / "report" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_runs_without_a_student_on_labels_alone_are_compared_with_each_other(tmp_path: Path) -> None:
     for name, right in (("first", 0.3), ("second", 0.8)):
         Run(tmp_path / name, {"cot_head": right}, questions=200).write()

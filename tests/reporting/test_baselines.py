@@ -1,0 +1,46 @@
+"""What a score has to beat."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from teacherlm.reporting.baselines import always, guessing, solved_by_teacher, teachers_of
+from teacherlm.reporting.history import Job
+from teacherlm.reporting.predictions import Predictions, read_predictions
+from teacherlm.store.files import write_jsonl
+from teacherlm.store.manifest import Manifest
+
+
+def answers(folder: Path, golds: str, **more: Any) -> Predictions:
+    rows = [{"item": str(i), "prompt": "?", "gold": gold, "correct": {"acc": 1}, **more} for i, gold in enumerate(golds.split())]
+    write_jsonl(folder / "predictions.jsonl", rows)
+    return read_predictions(folder / "predictions.jsonl")
+
+
+def test_a_random_choice_is_right_once_in_as_many_times_as_there_are_choices(tmp_path: Path) -> None:
+    assert [row["value"] for row in guessing(answers(tmp_path, "A B", choices=["a", "b", "c", "d"]))] == [0.25]
+    assert [row["value"] for row in guessing(answers(tmp_path, "A B", output=[-1.5, -2.0]))] == [0.5]
+    assert not list(guessing(answers(tmp_path, "A B", output="The answer is A.")))
+
+
+def test_always_the_same_answer_needs_answers_that_questions_share(tmp_path: Path) -> None:
+    assert [(row["answer"], row["value"]) for row in always(answers(tmp_path, "B A B B"))] == [("B", 0.75)]
+    assert [(row["answer"], row["value"]) for row in always(answers(tmp_path, "yes no no", output=[-1.0, -2.0]))] == [
+        ("no", pytest.approx(2 / 3))
+    ]
+    assert not list(always(answers(tmp_path, "12 17 12")))
+
+
+def jobs(way: str) -> list[Job]:
+    asked = Manifest("enhance", 1, "", {"way": {"name": way}, "teacher": {"name": "vllm", "model": "big/teacher"}}, {})
+    judged = Manifest(
+        "postprocess", 1, "", {}, {"run/enhance": ""}, facts={"funnel": {"agreement": {"right": 60, "wrong": 30, "unparsed": 10}}}
+    )
+    return [Job(Path("run/enhance"), asked), Job(Path("run/postprocess"), judged)]
+
+
+def test_a_teacher_counts_only_where_it_did_not_see_the_answer() -> None:
+    assert solved_by_teacher(jobs("solve")) == [{"name": "teacher, on 100 training questions", "value": 0.6, "n": 100}]
+    assert solved_by_teacher(jobs("rationalise")) == []
+    assert teachers_of(jobs("solve")) == ["big/teacher"]
