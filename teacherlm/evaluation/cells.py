@@ -99,7 +99,7 @@ def tasks_of(cells: Sequence[Cell]) -> "list[LoadedTask]":
 
 def metrics_of(cells: Sequence[Cell]) -> dict[str, float]:
     """{checkpoint.task.metric: value}; of a task asked with several numbers of shots `task@5`."""
-    names = Counter(task.name for task in tasks_of(cells))
+    names = Counter(task.name for task in tasks_of(cells) if not task.turns)
     found: dict[str, float] = {}
     for cell in cells:
         name = cell.task.name if names[cell.task.name] == 1 else f"{cell.task.name}@{cell.task.shots}"

@@ -51,6 +51,8 @@ class LoadedTask:
     content: str
     """Names everything that decides questions and scores: task files, rows, prompts, gold."""
     options: TaskOptions = TaskOptions()
+    turns: tuple[tuple[int, int], ...] = ()
+    """Of a task that is asked under every order of its options: of each of its rows which question, and by how much it is rotated."""
 
     @property
     def template(self) -> str | None:

@@ -11,6 +11,7 @@ from teacherlm.evaluation.cells import Cell
 from teacherlm.evaluation.failures import Failures
 from teacherlm.evaluation.kept import FOLDER, heed_wish, kept_in
 from teacherlm.evaluation.measured import Result
+from teacherlm.evaluation.permuting import combined
 from teacherlm.evaluation.students import LoadOptions
 from teacherlm.log import say
 
@@ -44,11 +45,14 @@ def measure(student: "EngineLM | HostedLM", cell: Cell) -> None:
     started = time.monotonic()
     with kept_in(cell.measured.folder) as (student.kept, before), _as_taught(cell, student):
         predictions, metrics = score(cell.task, ask(student, cell.task))
+        examples = [] if cell.task.turns else predicted_examples(cell.task, predictions)
+        if cell.task.turns:
+            predictions, metrics = combined(cell.task, predictions)
         encoding = student.encoding(cell.task)
     seconds = before + time.monotonic() - started
     begun = next((row["begun"] for row in predictions if row.get("begun")), "")
     result = Result(metrics, sum(row["tokens"] for row in predictions), seconds, begun, encoding)
-    cell.measured.write(predictions, predicted_examples(cell.task, predictions), result)
+    cell.measured.write(predictions, examples, result)
     forget_answers(cell)
     first = metrics[0]
     spread = f" ± {first.stderr:.3f}" if first.stderr is not None else ""

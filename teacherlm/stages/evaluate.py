@@ -14,6 +14,7 @@ from teacherlm.evaluation.cells import Cell, Manner, build_cell, metrics_of, res
 from teacherlm.evaluation.failures import Failures
 from teacherlm.evaluation.measured import FOLDER
 from teacherlm.evaluation.measuring import forget_answers, measure_all
+from teacherlm.evaluation.permuting import permuted
 from teacherlm.evaluation.preds import require_one, write_preds
 from teacherlm.evaluation.students import LoadOptions, Protocol, Student, damaged_checkpoints, find_students, refuse_mismatch
 from teacherlm.evaluation.watching import arriving
@@ -74,6 +75,9 @@ class EvaluateConfig(StageConfig):
     """Measure the first so many questions of each task only (for trying out)."""
     max_new_tokens: Annotated[int | None, Field(ge=1)] = None
     """Longest answer of tasks where the student writes; by default as the task says."""
+    permute_options: bool = False
+    """Ask every question once more under each order that comes of rotating its options, letters in their places: accuracy over all of
+    them, how far they lie apart, and how often the same option is chosen. For tasks of ours with choices."""
     protocol: Protocol = "lm_eval"
     """How a question and a letter weighed behind it become tokens: lm_eval together, with the BOS that the tokenizer adds, as plain lm_eval
     does; teacherlm apart and without a BOS, as TeacherLM's own evaluation did."""
@@ -151,7 +155,7 @@ def evaluate(config: EvaluateConfig) -> Outcome:
     return Outcome(
         counts={
             "checkpoints": len({cell.student.path for cell in cells}),
-            "tasks": len(tasks or ()),
+            "tasks": len([task for task in tasks or () if not task.turns]),
             "measured": measured,
             "already measured": len(cells) - measured,
         },
@@ -173,7 +177,8 @@ def _load(config: EvaluateConfig, student: Student, failures: Failures) -> "list
 
     told = {**student.taught, **config.metadata}
     options = TaskOptions(config.data, config.split, config.shots, config.limit, config.max_new_tokens, config.seed, told)
-    return load_tasks(config.tasks, config.include_path, options, failures)
+    tasks = load_tasks(config.tasks, config.include_path, options, failures)
+    return [*tasks, *map(permuted, tasks)] if config.permute_options else tasks
 
 
 def _cells(config: EvaluateConfig, students: Sequence[Student], tasks: "Sequence[LoadedTask]") -> list[Cell]:
@@ -217,7 +222,7 @@ def _overlap(model: str, tasks: "Sequence[LoadedTask]") -> dict[str, Any]:
         trained = read_manifest(run) if run.is_dir() else None
         if trained is not None and trained.stage == "finetune" and Path(str(trained.config["input"])).exists():
             where, column = Path(str(trained.config["input"])), str(trained.config.get("train_on", "cot_tail"))
-            return {"overlap": {task.name: asdict(overlap_with(task, where, column)) for task in tasks}}
+            return {"overlap": {task.name: asdict(overlap_with(task, where, column)) for task in tasks if not task.turns}}
     return {}
 
 
