@@ -37,7 +37,9 @@ class TaskOptions:
     max_new_tokens: int | None = None
     seed: int = 1234
     taught: Mapping[str, Any] = field(default_factory=dict)
-    """What the student was taught that a task has to know (`regression`: its words, columns and range)."""
+    """What the student was taught that a task has to know (`regression`: its words, columns and range); lm-eval's own are not told."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """What else every task is told."""
 
 
 @dataclass(frozen=True)
@@ -219,7 +221,8 @@ def _load(name: str, defaults: bool, folders: tuple[Path, ...], options: TaskOpt
     configs = _configs(name_there, (stock_manager() if stock else _manager(folders, defaults)).task_index)
     if data is not None and any("custom_dataset" not in config for config in configs):
         raise UserError(f"data: the task '{name}' brings its own data and cannot read {data}; say which tasks it is for: {{task: path}}.")
-    told = {**options.taught, "data": str(data) if data is not None else None, "split": split}
+    taught = {} if defaults else options.taught
+    told = {**taught, **options.metadata, "data": str(data) if data is not None else None, "split": split}
     metadata = json.dumps({key: value for key, value in told.items() if value is not None})
     with _quiet():
         manager = stock_manager(metadata) if stock else _manager(folders, defaults, metadata)

@@ -175,8 +175,8 @@ def _students(config: EvaluateConfig) -> Iterator[list[Student]]:
 def _load(config: EvaluateConfig, student: Student, failures: Failures) -> "list[LoadedTask]":
     from teacherlm.evaluation.loading import TaskOptions, load_tasks
 
-    told = {**student.taught, **config.metadata}
-    options = TaskOptions(config.data, config.split, config.shots, config.limit, config.max_new_tokens, config.seed, told)
+    size = (config.shots, config.limit, config.max_new_tokens)
+    options = TaskOptions(config.data, config.split, *size, config.seed, student.taught, config.metadata)
     tasks = load_tasks(config.tasks, config.include_path, options, failures)
     return [*tasks, *map(permuted, tasks)] if config.permute_options else tasks
 
