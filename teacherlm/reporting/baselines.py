@@ -1,4 +1,4 @@
-"""What a score has to beat: guessing, always the same answer, the teacher itself."""
+"""What a score has to beat: guessing, always the same answer, copying, the teacher itself."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -12,11 +12,16 @@ SHOWN_THE_ANSWER = ("rationalise", "template")
 
 
 def find_baselines(groups: Groups, jobs: Sequence[Job]) -> list[dict[str, Any]]:
-    """Per task with right and wrong answers: {task, name, value, n}, and the `answer` that is always given."""
+    """Per task {task, name, value, n}: where answers are right or wrong, and where the task itself scored what is no model's.
+
+    With the `answer` that is always given, where it is one.
+    """
     found: dict[tuple[str, str], dict[str, Any]] = {}
     solved = solved_by_teacher(jobs)
     for (_, task), members in groups.items():
         first = next(iter(members.values()))[0]
+        for row in copying(first.answers, first.result.metric):
+            found[task, row["name"]] = {"task": task, **row}
         if first.result.metric.split(",")[0] in SHARES:
             for row in [*guessing(first.answers), *always(first.answers), *solved]:
                 found[task, row["name"]] = {"task": task, **row}
@@ -37,6 +42,15 @@ def always(answers: Predictions) -> Iterable[dict[str, Any]]:
     if all(len(gold) == 1 and gold.isalpha() for gold in golds) or 1 < len(set(golds)) <= max(answers.choices, default=0):
         gold, share = majority(golds)
         yield {"name": f"always “{gold}”", "answer": gold, "value": share, "n": len(golds)}
+
+
+def copying(answers: Predictions, metric: str) -> Iterable[dict[str, Any]]:
+    """What the task scored beside every answer: `rougeL_of_copy_input` is what the input is worth as an answer."""
+    for name in answers.values:
+        _, found, what = name.partition(f"{metric}_of_")
+        if found and name.startswith(found):
+            scores = answers.scores(name)
+            yield {"name": what.replace("_", " "), "value": float(scores.mean()), "n": scores.size}
 
 
 def solved_by_teacher(jobs: Sequence[Job]) -> list[dict[str, Any]]:

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from teacherlm.reporting.baselines import always, guessing, solved_by_teacher, teachers_of
+from teacherlm.reporting.baselines import always, copying, guessing, solved_by_teacher, teachers_of
 from teacherlm.reporting.history import Job
+from teacherlm.reporting.measured import read_results
 from teacherlm.reporting.predictions import Predictions, read_predictions
 from teacherlm.store.files import write_jsonl
-from teacherlm.store.manifest import Manifest
+from teacherlm.store.manifest import Manifest, write_manifest
 
 
 def answers(folder: Path, golds: str, **more: Any) -> Predictions:
@@ -30,6 +31,21 @@ def test_always_the_same_answer_needs_answers_that_questions_share(tmp_path: Pat
         ("no", pytest.approx(2 / 3))
     ]
     assert not list(always(answers(tmp_path, "12 17 12")))
+
+
+def test_what_a_task_scores_for_copying_is_a_baseline_of_its_metric(tmp_path: Path) -> None:
+    scores = [{"rougeL": 1, "rouge1_of_copy_input": 1, "rougeL_of_copy_input": n / 2, "rougeL_of_copy_demonstration": 1} for n in range(3)]
+    rows = [{"item": str(i), "prompt": "?", "gold": "a", "correct": score} for i, score in enumerate(scores)]
+    write_jsonl(tmp_path / "predictions.jsonl", rows)
+    found = list(copying(read_predictions(tmp_path / "predictions.jsonl"), "rougeL"))
+    assert found == [{"name": "copy input", "value": 0.5, "n": 3}, {"name": "copy demonstration", "value": 1.0, "n": 3}]
+
+
+def test_a_metric_in_percent_is_a_fraction_in_a_report(tmp_path: Path) -> None:
+    write_manifest(tmp_path, Manifest("evaluate", 1, "", {"input": "base/model"}, {}))
+    row = {"checkpoint": "model", "task": "t", "metric": "rougeL", "value": 54.33, "stderr": None, "n": 3, "predictions": "p"}
+    write_jsonl(tmp_path / "results.jsonl", [{**row, "scale": 100}, {**row, "metric": "acc", "value": 0.5}])
+    assert [result.value for result in read_results([tmp_path])] == [pytest.approx(0.5433), 0.5]
 
 
 def jobs(way: str) -> list[Job]:
