@@ -95,6 +95,7 @@ def write(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content), encoding="utf-8")
 
 
+SPECS = ("teacherlm", 'ft_cot_token{"stop":"END"}', "ft_cot_natural", "ft_natural", "tk_instruct", 'blocks{"answer":"letter"}', "chat")
 DATA: Mapping[str, Callable[[Path], Path]] = {
     "creak": creak,
     "creak_generate": creak,
@@ -178,7 +179,7 @@ def test_an_oracle_scores_everything_and_an_anti_oracle_nothing(name: str, tmp_p
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("spec", ["teacherlm", 'ft_cot_token{"stop":"END"}', "ft_cot_natural", "ft_natural"])
+@pytest.mark.parametrize("spec", SPECS)
 @pytest.mark.parametrize("key", ["svamp", "aqua", "coin_flip", "last_letter_concatenation"])
 def test_the_same_holds_in_the_words_of_every_student(key: str, spec: str, tmp_path: Path) -> None:
     task = load(f"ft_cot_{key}", tmp_path, taught_by=spec)

@@ -9,6 +9,7 @@ from typing import Any
 
 from datasets import Dataset
 
+from teacherlm.answers.cleansing import PREFIXES, STATED_AS
 from teacherlm.answers.scores import score_completion
 from teacherlm.dataset import BadRow, Splits
 from teacherlm.errors import UserError
@@ -96,8 +97,8 @@ def _asked(key: str, found: Iterable[Question | BadRow]) -> Iterator[Question | 
 
 
 def _with_rule(row: dict[str, Any], key: str) -> dict[str, Any]:
-    """The paper's own way to cut an answer out, where the template says what stands before it; else a stated answer is looked for."""
-    return {"answer_rule": key if template_of(row["template"]).answer_prefixes else row["answer_rule"]}
+    """The paper's own way to cut an answer out, in the words of its templates; else a stated answer is looked for."""
+    return {"answer_rule": key if row["template"].partition("{")[0] in PREFIXES else row["answer_rule"]}
 
 
 def score(doc: dict[str, Any], results: Sequence[str]) -> dict[str, float]:
@@ -114,7 +115,7 @@ def score(doc: dict[str, Any], results: Sequence[str]) -> dict[str, float]:
     measures = {
         "acc": found.correct,
         "contains_answer": found.contains_answer,
-        "correct_format": found.correct_format if prefix else found.found is not None,
+        "correct_format": found.correct_format if doc["answer_rule"] in STATED_AS else found.found is not None,
         **({} if found.complete is None else {"complete": found.complete}),
     }
     return {name: float(value) for name, value in measures.items()}
