@@ -39,7 +39,12 @@ def compare_runs(measurements: Iterable[Measurement]) -> list[Row]:
         first, *others = by_run.values()
         pairs += [(label, first, other) for other in others]
     return [
-        {**row, "baseline": f"{row['baseline']} ({row['baseline_run']})", "candidate": f"{row['candidate']} ({row['candidate_run']})"}
+        {
+            **row,
+            "trained_on": row["candidate"],
+            "baseline": f"{row['baseline']} ({row['baseline_run']})",
+            "candidate": f"{row['candidate']} ({row['candidate_run']})",
+        }
         for row in compare_all(pairs)
     ]
 

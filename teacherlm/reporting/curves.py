@@ -32,7 +32,7 @@ def forests(comparisons: Sequence[Row], colours: Mapping[str, int]) -> Iterator[
         intervals = [
             Interval(
                 f"{row['candidate']} − {row['baseline']}" + (f", {row['student']}" if several else ""),
-                colours.get(row["candidate"], place),
+                colours.get(row.get("trained_on", row["candidate"]), place),
                 row["difference"] * row["scale"],
                 row["ci_low"] * row["scale"],
                 row["ci_high"] * row["scale"],

@@ -43,7 +43,7 @@ class Student:
     def name(self) -> str:
         """Its label, with the size of its training set and its run where students differ by them."""
         size = f" · {self.subsample}" if self.subsample else ""
-        return f"{self.label}{size}" + (f" ({self.of_run})" if self.of_run else "")
+        return f"{self.label}{size}" + (f" · {self.of_run}" if self.of_run else "")
 
     @property
     def family(self) -> str:

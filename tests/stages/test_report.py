@@ -267,9 +267,9 @@ def test_students_of_two_runs_that_would_be_one_bear_their_runs_names_and_the_ru
     for name, right in (("first", 0.4), ("second", 0.8)):
         Run(tmp_path / name, {"text": 0.3, "cot_head": right}, questions=200).write()
     found = make([tmp_path / "first", tmp_path / "second"], tmp_path / "report")
-    assert {row["student"] for row in found["comparisons"]} == {"tiny (first)", "tiny (second)"}
+    assert {row["student"] for row in found["comparisons"]} == {"tiny · first", "tiny · second"}
     across = {row["candidate"]: row for row in found["runs"]}
-    assert set(across) == {"text (second)", "cot_head (second)", "untrained (second)"} - {"untrained (second)"}
+    assert set(across) == {"text (second)", "cot_head (second)"}
     assert across["cot_head (second)"]["baseline"] == "cot_head (first)" and across["cot_head (second)"]["difference"] > 0.3
     assert abs(across["text (second)"]["difference"]) < 0.1 < across["text (second)"]["p_value"]
     assert all(row["p_adjusted"] >= row["p_value"] for row in found["runs"])
