@@ -7,6 +7,7 @@ Target: <= 10 s for 100,000 items.
 """
 
 import argparse
+import resource
 import subprocess
 import sys
 import tempfile
@@ -38,13 +39,22 @@ def main() -> None:
         measure(f"2 students on one task of {items:,} questions", pair.write()[1:], Path(folder, "pair-report"))
 
 
+def cpu_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def measure(what: str, outputs: Sequence[Path], to: Path) -> None:
     answers = sum(path.read_bytes().count(b"\n") for output in outputs for path in output.glob("measured/*/predictions.jsonl"))
-    started = time.perf_counter()
+    started, before = time.perf_counter(), cpu_of_children()
     subprocess.run([sys.executable, "-c", PROGRAM, str(to), *map(str, outputs)], check=True, stdout=subprocess.DEVNULL)
     seconds = time.perf_counter() - started
     page = (to / "report.html").stat().st_size
-    print(f"{what}: {answers:,} answers, {seconds:.1f} s (target 10 s for 100,000), page of {page / 1e6:.2f} MB", flush=True)
+    cpu = cpu_of_children() - before
+    print(
+        f"{what}: {answers:,} answers, {seconds:.1f} s, {cpu:.1f} s of CPU (target 10 s for 100,000), page of {page / 1e6:.2f} MB",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

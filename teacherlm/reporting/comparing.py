@@ -77,6 +77,7 @@ def compare_pair(label: str, before: Sequence[Measurement], after: Sequence[Meas
         "unmatched": aligned.unmatched,
         "baseline_seeds": [m.result.student.seed for m in before],
         "candidate_seeds": [m.result.student.seed for m in after],
+        "encodings": sorted({m.result.encoding for m in [*before, *after]}),
         "task_hashes": sorted({m.result.task_hash for m in [*before, *after]}),
     }
 

@@ -11,6 +11,7 @@ from teacherlm.reporting.groups import Groups, Measurement, row_of
 from teacherlm.reporting.history import Job
 from teacherlm.reporting.measured import Result
 from teacherlm.reporting.metrics import more_is_better
+from teacherlm.reporting.option_order import option_order
 
 Row = dict[str, Any]
 
@@ -35,6 +36,7 @@ def find_out(settings: Mapping[str, Any], results: Sequence[Result], groups: Gro
         "answer": verdict.answer(comparisons or runs, baseline),
         "cautions": verdict.cautions(measurements, baseline),
         **measurements,
+        "option_order": option_order(groups, results),
         "ablation": ablation.table(students, comparisons, baseline),
         "teachers": costs.teacher_costs(jobs),
         "funnel": history.funnels(jobs),
@@ -79,6 +81,7 @@ def describe(name: str, task: str, members: Sequence[Measurement]) -> Row:
         "rows": first.student.rows,
         "seeds": [m.result.student.seed for m in members],
         "template": first.template,
+        "encoding": first.encoding,
         "checkpoints": [m.result.checkpoint for m in members],
         "values": values,
         "mean": mean_of(values),

@@ -105,4 +105,5 @@ def row_of(result: Result) -> dict[str, Any]:
         "task_hash": result.task_hash,
         "answer_tokens": result.tokens,
         "answer_seconds": result.seconds,
+        "encoding": result.encoding,
     }

@@ -72,6 +72,8 @@ class Result:
     tokens: int | None = None
     """Tokens written for all questions; 0 where letters were weighed."""
     seconds: float | None = None
+    encoding: str = ""
+    """How questions and the answers weighed behind them became tokens; "" where nobody noted it, or none were weighed."""
 
 
 def read_results(folders: Sequence[Path]) -> list[Result]:
@@ -154,7 +156,7 @@ def _read_rows(folder: Path, student: Student) -> Iterator[Result]:
 
 def _result(folder: Path, student: Student, row: Mapping[str, Any]) -> Result:
     shots = f" ({row['shots']}-shot)" if row.get("shots") else ""
-    scale = float(row.get("scale", 1))
+    scale = float(row.get("scale", 1))  # 100 for what a task gives in percent; here all shares are fractions
     return Result(
         student=student,
         checkpoint=Path(str(row["checkpoint"])).name,
@@ -170,6 +172,7 @@ def _result(folder: Path, student: Student, row: Mapping[str, Any]) -> Result:
         predictions=folder / str(row["predictions"]),
         tokens=row.get("tokens"),
         seconds=row.get("seconds"),
+        encoding=str(row.get("encoding") or ""),
     )
 
 

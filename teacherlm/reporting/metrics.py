@@ -8,7 +8,7 @@ from teacherlm.reporting.measured import Result
 DEFAULT = "acc"
 LOWER_IS_BETTER = frozenset(
     {"rmse", "mse", "mae", "loss", "perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "ter", "wer", "cer"}
-    | {"brier_score", "calibration_error", "ece", "spearman_p", "optimal_threshold"}
+    | {"brier_score", "calibration_error", "ece", "spearman_p", "optimal_threshold", "acc_spread"}
 )
 """Metrics that no student is praised for a high value of; a task's file says which way is better, results.jsonl does not."""
 

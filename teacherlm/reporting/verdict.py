@@ -82,6 +82,8 @@ def _weak(comparisons: Iterable[Row]) -> list[str]:
             found.append(f"{row['task']}: {row['n']} questions are few; intervals are rough.")
         if len(row["task_hashes"]) > 1:
             found.append(f"{name}: the task was measured with different contents ({', '.join(row['task_hashes'])}).")
+        if len(row.get("encodings", ())) > 1:
+            found.append(f"{name}: questions and answers became tokens in different ways ({', '.join(row['encodings'])}).")
         if min(len(row["baseline_seeds"]), len(row["candidate_seeds"])) < 2 and row["candidate"] not in REFERENCES:
             found.append(f"{name}: one seed on a side says nothing about how much training luck matters.")
     return found

@@ -258,6 +258,36 @@ def test_a_metric_that_stands_over_all_questions_is_shown_with_its_error_and_not
     assert any("spearman stands over all questions at once" in caution for caution in found["cautions"])
 
 
+@pytest.mark.slow
+def test_the_order_of_the_options_has_a_table_where_it_was_measured(tmp_path: Path) -> None:
+    outputs = Run(tmp_path, questions=20, lettered=True, last_only=True).write()
+    for output in outputs[1:]:
+        rows = [row for _, row in read_jsonl(output / "results.jsonl")]
+        more = [{**row, "metric": name, "value": value} for row in rows for name, value in (("acc_permuted", 0.5), ("acc_spread", 0.125))]
+        write_jsonl(output / "results.jsonl", rows + more)
+    found = make(outputs, tmp_path / "report")
+    assert [(row["trained_on"], row["acc_permuted"], row["acc_spread"]) for row in found["option_order"]] == [
+        (name, 0.5, 0.125) for name in ("text", "cot_tail", "cot_head")
+    ]
+    assert set(found["metrics"].values()) == {"acc"}
+    for name in ("report.html", "report.md"):
+        assert "rder of the options" in (tmp_path / "report" / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_metric_in_percent_is_the_share_that_its_questions_score(tmp_path: Path) -> None:
+    outputs = Run(tmp_path, questions=40).write()
+    for output in outputs:
+        changed = {"metric": "rougeL", "scale": 100}
+        rewrite(output / "results.jsonl", lambda row, new=changed: {**row, **new, "value": 75 * row["value"], "stderr": 75 * row["stderr"]})
+        for file in output.glob("measured/*/predictions.jsonl"):
+            rewrite(file, lambda row: {**row, "correct": {"rougeL": row["correct"]["acc"] * 0.75}})
+    found = make(outputs, tmp_path / "report")
+    row = next(row for row in found["students"] if row["trained_on"] == "cot_head")
+    assert 0.5 < row["mean"] <= 0.75 and row["scale"] == 100 and row["ci_low"] < row["mean"] < row["ci_high"]
+    assert by_candidate(found)["cot_head"]["difference"] > 0.3
+
+
 def test_a_report_of_plain_folders_is_named_after_them() -> None:
     assert ReportConfig(input=[Path("runs/a"), Path("runs/b")]).output == Path("reports/a-b")
 
