@@ -1,8 +1,6 @@
 """The stage: every checkpoint on every task, once; equal to plain lm-eval; clear about what cannot be measured."""
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +10,6 @@ import pytest
 from word_students import write_checkpoint, write_questions
 
 from teacherlm.errors import UserError
-from teacherlm.evaluation.content import OURS
 from teacherlm.parsing import parse_config
 from teacherlm.prompts import template
 from teacherlm.records import Question
@@ -184,34 +181,3 @@ def test_the_originals_command_line_runs_as_it_was_spelled(tmp_path: Path, creak
     assert done.returncode == 0, done.stderr
     (row,) = rows_of(tmp_path / "out" / "results.jsonl")
     assert (row["checkpoint"], row["task"], row["n"], row["shots"]) == ("stories260k", "creak", 4, 0)
-
-
-@pytest.mark.slow
-@pytest.mark.real
-def test_letters_equal_plain_lm_eval_to_the_item_on_real_creak(tmp_path: Path, creak: Path, stories260k: Path) -> None:
-    """The real command line, at another batch size: same letters, same log-likelihoods within float32, same score."""
-    output = tmp_path / "ours"
-    evaluate(config(input=stories260k, output=output, tasks="creak", data=creak, limit=50, dtype="float32", batch_size=16))
-    row = rows_of(output / "results.jsonl")[0]
-    ours = rows_of(output / row["predictions"])
-    theirs, results = plain_lm_eval(tmp_path, "creak", creak, stories260k, "--limit", "50", "--batch_size", "7")
-    assert len(ours) == len(theirs) == 50
-    for mine, plain in zip(ours, theirs, strict=True):
-        assert mine["prompt"] == plain["arguments"]["gen_args_0"]["arg_0"]
-        assert mine["item"] == plain["doc"]["id"] and mine["correct"]["acc"] == plain["acc"]
-        assert mine["output"] == pytest.approx([float(r[0][0]) for r in plain["resps"]], abs=1e-4)
-    assert row["value"] == results["acc,none"] and row["stderr"] == pytest.approx(results["acc_stderr,none"])
-
-
-def plain_lm_eval(out: Path, task: str, data: Path, model: Path, *more: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Items and scores of the real `lm_eval` command line."""
-    folder = out / "plain"
-    folder.mkdir()
-    arguments = ["--model", "hf", "--model_args", f"pretrained={model},dtype=float32", "--device", "cpu", "--include_path", str(OURS)]
-    written = ["--metadata", json.dumps({"data": str(data)}), "--output_path", str(folder), "--log_samples", *more]
-    command = [shutil.which("lm_eval", path=str(Path(sys.executable).parent)) or "lm_eval", *arguments, "--tasks", task, *written]
-    done = subprocess.run(command, cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    (samples,), (results,) = folder.rglob("samples_*.jsonl"), folder.rglob("results_*.json")
-    rows = [json.loads(line) for line in samples.open(encoding="utf-8")]
-    return sorted(rows, key=lambda row: int(row["doc_id"])), json.loads(results.read_text(encoding="utf-8"))["results"][task]
