@@ -1,8 +1,6 @@
-"""Finds the tasks a user named, loads them with lm-eval, and names their content."""
+"""Loads the tasks a user named with lm-eval, and names their content."""
 
 import contextlib
-import difflib
-import fnmatch
 import functools
 import io
 import json
@@ -11,12 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from teacherlm.errors import UserError, unknown
+from teacherlm.errors import UserError
 from teacherlm.evaluation.checks import isolated, refuse_without_gold
-from teacherlm.evaluation.content import OURS, metadata_of, task_content
+from teacherlm.evaluation.content import metadata_of, task_content
 from teacherlm.evaluation.failures import Failures
+from teacherlm.evaluation.finding import configs_of, expand, manager_of
 from teacherlm.evaluation.shots import drawn_well
-from teacherlm.evaluation.stock import STOCK, say_whose, stock_manager
+from teacherlm.evaluation.stock import STOCK, stock_manager
 from teacherlm.prompts import gathered, short_name, template
 
 Shots = int | Sequence[int] | Mapping[str, int | Sequence[int]] | None
@@ -102,7 +101,7 @@ def load_tasks(
     `failures`: where a task whose own code raises is noted, so that the others are loaded; without it that is raised.
     Raises: UserError for unknown names, patterns without match, data a task cannot read, and unreadable data.
     """
-    names = _expand(patterns, tuple(folders))
+    names = expand(patterns, tuple(folders))
     for what, given in (("data", options.data), ("split", options.split)):
         if isinstance(given, Mapping) and (strangers := set(given) - {name for name, _, _ in names}):
             raise UserError(f"{what}.{min(strangers)}: is not among the tasks measured ({', '.join(name for name, _, _ in names)}).")
@@ -142,99 +141,19 @@ def _shots_of(shots: Shots, names: Sequence[str]) -> Sequence[int | None]:
     return shots if isinstance(shots, Sequence) else [shots]
 
 
-def _expand(patterns: Sequence[str], folders: tuple[Path, ...]) -> list[tuple[str, bool, str]]:
-    """(name, whether it is one of lm-eval's own, the pattern that asked for it)."""
-    names: dict[str, tuple[bool, str]] = {}
-    for pattern in patterns:
-        found = _found(pattern, folders)
-        if not found:
-            raise _unknown_task(pattern, folders)
-        for name, defaults in found.items():
-            names.setdefault(name, (defaults, pattern))
-    return [(name, *how) for name, how in names.items()]
-
-
-def _found(pattern: str, folders: tuple[Path, ...]) -> dict[str, bool]:
-    """Name -> whether it is one of lm-eval's own; nothing where no task is called so."""
-    if pattern.startswith(STOCK):
-        return {STOCK + name: True for name in _matches(pattern.removeprefix(STOCK), stock_manager())}
-    for defaults in (False, True):
-        manager = _manager(folders, defaults)
-        if matches := _matches(pattern, manager):
-            for name in matches:
-                if manager.task_index[name].yaml_path == OURS / f"{name}.yaml":
-                    say_whose(name)
-            return dict.fromkeys(matches, defaults)
-    return {}
-
-
-def _matches(pattern: str, manager: Any) -> list[str]:
-    if any(mark in pattern for mark in "*?["):
-        return fnmatch.filter(manager.all_subtasks, pattern)
-    return [pattern] if pattern in manager.all_tasks else []
-
-
-def _unknown_task(pattern: str, folders: tuple[Path, ...]) -> UserError:
-    if any(mark in pattern for mark in "*?["):
-        return UserError(f"tasks: no task matches '{pattern}'.")
-    if pattern.startswith(STOCK):
-        name = pattern.removeprefix(STOCK)
-        return unknown("task of lm-eval's own", name, difflib.get_close_matches(name, stock_manager().all_tasks, n=3, cutoff=0.5))
-    own = _manager(folders, False).all_tasks
-    close = difflib.get_close_matches(pattern, _manager(folders, True).all_tasks, n=3, cutoff=0.5)
-    return unknown("task", pattern, {*own, *close})
-
-
-@functools.lru_cache(maxsize=8)
-def _manager(folders: tuple[Path, ...], defaults: bool, metadata: str = "{}") -> Any:
-    """lm-eval's index of tasks; `metadata` (JSON) reaches every task it loads."""
-    from lm_eval.tasks import TaskManager
-
-    include = [OURS, *folders]
-    missing = next((folder for folder in include if not folder.is_dir()), None)
-    if missing:
-        raise UserError(f"include_path: {missing}: no such folder.")
-    for folder in folders:
-        _refuse_broken_yaml(folder)
-    return TaskManager(include_path=[str(f) for f in include], include_defaults=defaults, metadata=json.loads(metadata))
-
-
-def _refuse_broken_yaml(folder: Path) -> None:
-    """lm-eval passes over a file it cannot read without a word. Raises: UserError naming file and line."""
-    import yaml
-    from lm_eval.tasks._yaml_loader import load_yaml
-
-    for path in sorted(folder.rglob("*.yaml")):
-        try:
-            load_yaml(path, resolve_func=False, recursive=False)
-        except yaml.MarkedYAMLError as error:
-            line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-            raise UserError(f"{path}{line}: not valid YAML ({error.problem}).") from None
-        except ValueError:
-            continue  # not a mapping, so not a task
-
-
 def _load(name: str, defaults: bool, folders: tuple[Path, ...], options: TaskOptions) -> dict[str, Any]:
     """Task name -> lm-eval's task."""
     data, split = (given.get(name) if isinstance(given, Mapping) else given for given in (options.data, options.split))
     stock, name_there = name.startswith(STOCK), name.removeprefix(STOCK)
-    configs = _configs(name_there, (stock_manager() if stock else _manager(folders, defaults)).task_index)
+    configs = configs_of(name_there, (stock_manager() if stock else manager_of(folders, defaults)).task_index)
     if data is not None and any("custom_dataset" not in config for config in configs):
         raise UserError(f"data: the task '{name}' brings its own data and cannot read {data}; say which tasks it is for: {{task: path}}.")
     taught = {} if defaults else options.taught
     told = {**taught, **options.metadata, "data": str(data) if data is not None else None, "split": split}
     metadata = json.dumps({key: value for key, value in told.items() if value is not None})
     with _quiet():
-        manager = stock_manager(metadata) if stock else _manager(folders, defaults, metadata)
+        manager = stock_manager(metadata) if stock else manager_of(folders, defaults, metadata)
         return {(STOCK if stock else "") + found: task for found, task in manager.load([name_there])["tasks"].items()}
-
-
-def _configs(name: str, index: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The YAML of a task, or of each task of a group or tag."""
-    config = index[name].cfg
-    inside = index[name].tags if config is None else config.get("task")
-    members = [one for one in inside if isinstance(one, str) and one in index] if isinstance(inside, (list, set)) else []
-    return [found for one in members for found in _configs(one, index)] or [config or {}]
 
 
 def build_requests(task: Any, options: TaskOptions, **chat: Any) -> None:

@@ -9,7 +9,8 @@ import pytest
 from datasets import Dataset, DatasetDict
 from lm_eval.tasks._yaml_loader import load_yaml
 
-from teacherlm.evaluation.loading import OURS, LoadedTask, TaskOptions, load_tasks
+from teacherlm.evaluation.content import OURS
+from teacherlm.evaluation.loading import LoadedTask, TaskOptions, load_tasks
 from teacherlm.evaluation.scoring import Answer, score
 from teacherlm.prompts import letters, template
 from teacherlm.records import Question

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from teacherlm.errors import UserError
-from teacherlm.evaluation.loading import OURS, LoadedTask, TaskOptions, load_tasks
+from teacherlm.evaluation.content import OURS
+from teacherlm.evaluation.loading import LoadedTask, TaskOptions, load_tasks
 from teacherlm.evaluation.scoring import Answer, score
 from teacherlm.evaluation.students import Student
 
