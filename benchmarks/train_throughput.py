@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 from real_work import Clock, ratio, show
-from train_work import BATCH, SEED, Losses, drawn_rows, llama, ours, real_rows, train_tokenizer, weighted
+from train_work import BATCH, SEED, Losses, drawn_rows, llama, ours, real_rows, token_counts, train_tokenizer, weighted
 from transformers import Trainer, TrainingArguments
 from transformers.utils.logging import disable_progress_bar
 
@@ -82,10 +82,6 @@ def round_of(rows: list[dict[str, str]], tokenizer: Any, model: Any, clocks: dic
     for name in (THEIRS, BY_LENGTH, PACKED):
         print(f"  {name}: padding {told[name][1]:.1%}, loss {told[name][0]:.6f}", flush=True)
     return sum(lengths)
-
-
-def token_counts(rows: list[dict[str, str]], tokenizer: Any) -> list[int]:
-    return [len(ids) + 1 for ids in tokenizer([row["text"] for row in rows])["input_ids"]]
 
 
 def padding_by_length(lengths: list[int]) -> float:

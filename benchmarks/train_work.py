@@ -32,6 +32,10 @@ COLUMN = {"creak": "explanation_head", "gsm8k": "explanation_head", "alpaca": "t
 BATCH, SEED = 64, 0
 
 
+def token_counts(rows: list[dict[str, str]], tokenizer: Any) -> list[int]:
+    return [len(ids) + 1 for ids in tokenizer([row["text"] for row in rows])["input_ids"]]
+
+
 def drawn_rows(lengths: Sequence[int], batches: int, turn: int, turns: int) -> list[int]:
     """Indices of `batches` x 64 rows, shuffled; each turn has others.
 
