@@ -3,7 +3,8 @@
     OMP_NUM_THREADS=1 python benchmarks/train_trl.py [--batches 4] [--rounds 2] [--small] [--venv FOLDER]
 
 TRL runs in a virtual environment of its own (made at first use in --venv, by default under the cache folder), with this torch and
-transformers. By hand: python -m venv FOLDER; FOLDER/bin/pip install torch==2.13.0; FOLDER/bin/pip install trl==1.16.0 transformers==5.23.0; touch FOLDER/ready.
+transformers. By hand: python -m venv FOLDER; FOLDER/bin/pip install torch==2.13.0;
+FOLDER/bin/pip install trl==1.16.0 transformers==5.23.0; touch FOLDER/ready.
 Work and model are those of train_work.py; every round all train on the same rows. Tokens are real ones: those of the rows, however often
 padding or packing makes a trainer compute others; rows are given to TRL as prompt and completion, about 64 of them a step. Tokenising is
 left out of all times. All mask what other rows of a sequence wrote; a mean over steps is not one over tokens, so losses differ a little.
