@@ -33,7 +33,9 @@ def _found(pattern: str, folders: tuple[Path, ...]) -> dict[str, bool]:
         manager = manager_of(folders, defaults)
         if matches := _matches(pattern, manager):
             for name in matches:
-                if manager.task_index[name].yaml_path == OURS / f"{name}.yaml":
+                entry = manager.task_index[name]
+                same = ((entry.cfg or {}).get("metadata") or {}).get("words") == "lm_eval"
+                if entry.yaml_path == OURS / f"{name}.yaml" and not same:
                     say_whose(name)
             return dict.fromkeys(matches, defaults)
     return {}

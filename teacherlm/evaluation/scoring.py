@@ -153,7 +153,8 @@ def _output(instances: list[Any]) -> Any:
 
 
 def _gold(task: Any, doc: Any) -> Any:
-    gold = task.doc_to_target(doc)
+    by_context = getattr(task, "multiple_input", False)  # each choice is a prompt of its own: the task's text says which is right
+    gold = task.doc_to_text(doc) if by_context else task.doc_to_target(doc)
     if isinstance(gold, int) and task.get_config("doc_to_choice") is not None:
         return task.doc_to_choice(doc)[gold]
     return gold

@@ -21,7 +21,7 @@ OF_HUB = {"ecqa": {"answer_key": "tau/commonsense_qa"}}
 def dataset(
     dataset: str, measured: str, shots: str = "train", data: ByName = None, split: ByName = None, **told: Any
 ) -> dict[str, Dataset]:
-    """The splits `test` (what is measured) and `train` (for shots; empty when there is none), with the columns of `questions`.
+    """The splits `test` (what is measured) and `train` (for shots; empty when there is none): the columns of `questions`, and `question`.
 
     `dataset` and what is `told` beside it: a dataset of teacherlm and its settings. `data` (lm-eval: `--metadata '{"data": path}'`): its
     published files, one of them, a `save_to_disk` folder, or a folder written by `prepare`; without it the hub is asked. `split` names
@@ -31,7 +31,7 @@ def dataset(
     data, split = (given.get(dataset) if isinstance(given, dict) else given for given in (data, split))
     settings = {name: told[name] for name in find("datasets", dataset).settings.model_fields if name in told and name != "name"}
     try:
-        if data is not None and _is_prepared(Path(data)):
+        if data is not None and is_prepared(Path(data)):
             return _questions.dataset(data, split or measured)
         splits = dict(read_splits(dataset, data, **{**({} if data else OF_HUB.get(dataset, {})), **settings}))
         place = data or source_of(dataset)
@@ -39,7 +39,7 @@ def dataset(
         if wanted not in splits:
             raise ValueError(f"{place}: has no split '{wanted}' (found: {', '.join(splits)}); `split` says which of them is measured.")
         kept = {name: splits[key] for name, key in ((wanted, wanted), ("train", shots)) if key in splits}
-        return as_docs(kept, wanted, TEMPLATE, place)
+        return as_docs(kept, wanted, TEMPLATE, place, {"question": lambda one: one.question})
     except UserError as error:
         raise ValueError(str(error)) from None
 
@@ -49,7 +49,7 @@ def subject(subject: str, data: ByName = None, split: ByName = None, **_: Any) -
     return dataset("mmlu", "validation", "dev", data, split, intro=True, subjects=[subject])
 
 
-def _is_prepared(path: Path) -> bool:
+def is_prepared(path: Path) -> bool:
     """Whether `prepare` wrote this folder: its rows are worded already."""
     if not (path / "dataset_dict.json").is_file():
         return False
