@@ -28,7 +28,7 @@ LAYERS = (
     ("resources", "recognition", "visible"),
     ("pipeline",),
     ("plan",),
-    ("launch", "showing", "proposing", "using"),
+    ("launch", "showing", "tracing", "proposing", "using"),
     ("options",),
     ("commands",),
     ("cli",),
