@@ -148,7 +148,7 @@ def _load(name: str, defaults: bool, folders: tuple[Path, ...], options: TaskOpt
     configs = configs_of(name_there, (stock_manager() if stock else manager_of(folders, defaults)).task_index)
     if data is not None and any("custom_dataset" not in config for config in configs):
         raise UserError(f"data: the task '{name}' brings its own data and cannot read {data}; say which tasks it is for: {{task: path}}.")
-    taught = {} if defaults else options.taught
+    taught = {} if defaults else {**options.taught, **({} if options.shots else {"shots_wanted": False})}
     told = {**taught, **options.metadata, "data": str(data) if data is not None else None, "split": split}
     metadata = json.dumps({key: value for key, value in told.items() if value is not None})
     with _quiet():

@@ -191,3 +191,14 @@ def test_lm_evals_own_task_of_a_name_that_ours_has_is_reached_by_its_prefix(tmp_
         load(f"{STOCK}gsm8k", tmp_path)
     with pytest.raises(UserError, match=r"No task of lm-eval's own named 'gsm8'\. Did you mean 'gsm8k'"):
         load(f"{STOCK}gsm8")
+
+
+def test_rows_for_shots_are_read_only_where_shots_are_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "test.jsonl").write_text(json.dumps(GSM8K) + "\n")
+    (tmp_path / "train.jsonl").write_text('{"question": "no answer"}\n')
+    plain = load("gsm8k", tmp_path)
+    with pytest.raises(UserError, match=r"train\.jsonl:1: .*'answer'"):
+        load("gsm8k", tmp_path, shots=1)
+    (tmp_path / "train.jsonl").write_text(json.dumps({**GSM8K, "question": "How many?"}) + "\n")
+    assert load("gsm8k", tmp_path, shots=1).task.instances[0].args[0].startswith("Q: How many? A: The answer is 1,008.\n\nQ: Tom")
+    assert load("gsm8k", tmp_path).content == plain.content

@@ -187,6 +187,7 @@ def gpt2_tokenizer(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_texts_of_many_languages_are_compared_by_gpt2s_tokens_or_not_at_all(two_tasks: Path, tmp_path: Path) -> None:
     (two_tasks / "splits" / "default").rename(two_tasks / "splits" / "xlingual")
     with pytest.raises(UserError, match="`gpt2` is missing: the track xlingual is compared by GPT-2's tokens"):

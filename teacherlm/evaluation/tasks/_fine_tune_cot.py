@@ -13,8 +13,8 @@ from teacherlm.answers.cleansing import PREFIXES, STATED_AS
 from teacherlm.answers.scores import score_completion
 from teacherlm.dataset import BadRow, Splits
 from teacherlm.errors import UserError
-from teacherlm.evaluation.tasks import _questions
 from teacherlm.evaluation.tasks._published import as_docs, read_splits, source_of
+from teacherlm.evaluation.tasks._questions import is_prepared, read_prepared
 from teacherlm.prompts import template as template_of
 from teacherlm.records import Question
 from teacherlm.splitting import RANDOM, Cut, cut
@@ -35,7 +35,7 @@ def dataset(
     lists: str = "default",
     template: str = "ft_cot_token",
     taught_by: str | None = None,
-    **_: Any,
+    **told: Any,
 ) -> dict[str, Dataset]:
     """The splits `test` (what is measured) and `train` (for shots; empty when there is none), with the columns of `questions`.
 
@@ -44,18 +44,12 @@ def dataset(
     `taught_by`, which `evaluate` gives, else by `template`.
     Raises: ValueError naming what is missing and what was found.
     """
-    if data is not None and (Path(data) / "dataset_dict.json").is_file():
-        found = _questions.dataset(data, split)
-    else:
-        found = _published(dataset, data, split, lists, taught_by or template)
-    return {name: part.map(_with_rule, fn_kwargs={"key": dataset}) for name, part in found.items()}
-
-
-def _published(key: str, data: str | None, split: str | None, lists: str, words: str) -> dict[str, Dataset]:
-    place = _folder(data)
+    if data is not None and is_prepared(data):
+        return {name: part.map(_with_rule, fn_kwargs={"key": dataset}) for name, part in read_prepared(data, split).items()}
+    place, words = _folder(data), taught_by or template
     try:
-        splits = {name: _asked(key, found) for name, found in _cut(key, place, lists).items()}
-        return as_docs(splits, split, words, place or source_of(READERS.get(key, key)))
+        splits = {name: _asked(dataset, found, words) for name, found in _cut(dataset, place, lists).items()}
+        return as_docs(splits, split, words, place or source_of(READERS.get(dataset, dataset)), shots=told.get("shots_wanted", True))
     except UserError as error:
         raise ValueError(str(error)) from None
 
@@ -88,17 +82,24 @@ def _lists(key: str, place: str | None, lists: str) -> Path | None:
     return next((file for part in LISTS_IN if (file := folder / part / f"{key}__{lists}.json").is_file()), None)
 
 
-def _asked(key: str, found: Iterable[Question | BadRow]) -> Iterator[Question | BadRow]:
+def _asked(key: str, found: Iterable[Question | BadRow], words: str) -> Iterator[Question | BadRow]:
     """Fine-tune-CoT asks StrategyQA without choices, for yes or no."""
     for one in found:
-        if key in READERS and isinstance(one, Question) and one.choices:
+        if not isinstance(one, Question):
+            yield one
+            continue
+        if key in READERS and one.choices:
             one = one._replace(answer=YES_NO[one.answer], choices=(), answer_rule="yes_no")
-        yield one
+        yield one._replace(answer_rule=_rule(key, words, one.answer_rule))
 
 
 def _with_rule(row: dict[str, Any], key: str) -> dict[str, Any]:
+    return {"answer_rule": _rule(key, row["template"], row["answer_rule"])}
+
+
+def _rule(key: str, words: str, stated: str) -> str:
     """The paper's own way to cut an answer out, in the words of its templates; else a stated answer is looked for."""
-    return {"answer_rule": key if row["template"].partition("{")[0] in PREFIXES else row["answer_rule"]}
+    return key if words.partition("{")[0] in PREFIXES else stated
 
 
 def score(doc: dict[str, Any], results: Sequence[str]) -> dict[str, float]:

@@ -9,26 +9,25 @@ from datasets import Dataset
 from teacherlm.answers import find_candidates, same
 from teacherlm.answers.numbers import HASHES
 from teacherlm.errors import UserError
-from teacherlm.evaluation.tasks import _questions
 from teacherlm.evaluation.tasks._published import as_docs, read_splits
+from teacherlm.evaluation.tasks._questions import is_prepared, read_prepared
 from teacherlm.prompts import said_answer
 
 
 def dataset(
-    data: str | None = None, split: str | None = None, template: str = "teacherlm", taught_by: str | None = None, **_: Any
+    data: str | None = None, split: str | None = None, template: str = "teacherlm", taught_by: str | None = None, **told: Any
 ) -> dict[str, Dataset]:
     """The splits `test` (what is measured) and `train` (for shots; empty when there is none), with the columns of `questions`.
 
     `data`: a folder with test.jsonl and train.jsonl, one such file, or a folder written by `prepare`; without it the hub is asked.
     Rows are worded by `taught_by`, which `evaluate` gives, else by `template`. Raises: ValueError naming what is missing.
     """
-    if data is not None and (Path(data) / "dataset_dict.json").is_file():
-        return _questions.dataset(data, split)
-    words, place = taught_by or template, data or "the hub"
+    if data is not None and is_prepared(data):
+        return read_prepared(data, split)
     try:
         splits = read_splits("gsm8k", data)
         only = next(iter(splits)) if data is not None and Path(data).is_file() else None
-        return as_docs(splits, split or only, words, place)
+        return as_docs(splits, split or only, taught_by or template, data or "the hub", shots=told.get("shots_wanted", True))
     except UserError as error:
         raise ValueError(str(error)) from None
 

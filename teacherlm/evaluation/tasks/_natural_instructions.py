@@ -20,7 +20,7 @@ from teacherlm.datasets._ni_tasks import read_task
 from teacherlm.datasets.natural_instructions import NaturalInstructionsSettings
 from teacherlm.errors import UserError
 from teacherlm.evaluation.tasks._published import Columns, as_docs, as_rows, read_splits
-from teacherlm.evaluation.tasks._questions import read_prepared
+from teacherlm.evaluation.tasks._questions import is_prepared, read_prepared
 from teacherlm.evaluation.tasks._rouge import METRIC_OF_CATEGORY, InPercent, best_scores, build_scorer, group_name
 from teacherlm.parsing import parse_config
 from teacherlm.records import Question
@@ -57,7 +57,7 @@ def dataset(data: str | None = None, split: str | None = None, template: str = "
 
 
 def _measured(data: str | None, split: str | None, settings: NaturalInstructionsSettings, words: str) -> Dataset:
-    if data and (Path(data) / "dataset_dict.json").is_file():
+    if data and is_prepared(data):
         return read_prepared(data, split, list(COLUMNS))["test"]
     files = _task_files(data, settings)
     if files is None:

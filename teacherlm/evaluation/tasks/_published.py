@@ -19,6 +19,7 @@ from teacherlm.store.sources import Origin
 FEATURES = Features({**{name: Value("string") for name in COLUMNS}, "choices": List(Value("string")), "references": List(Value("string"))})
 EXPECTED = ("test", "validation")
 """Which split is measured where nothing else is said: the first of these that is there."""
+Docs = dict[str, Dataset]
 Columns = Mapping[str, Callable[[Question], str]]
 """Further columns of text, and how each is read off a question."""
 
@@ -38,10 +39,11 @@ def source_of(name: str) -> str:
     return hub
 
 
-def as_docs(splits: Splits, wanted: str | None, template: str, place: str, more: Columns | None = None) -> dict[str, Dataset]:
+def as_docs(splits: Splits, wanted: str | None, template: str, place: str, more: Columns | None = None, shots: bool = True) -> Docs:
     """The splits `test` (the one that is wanted, else the first of EXPECTED) and `train` (for shots; empty when there is none).
 
-    Raises: ValueError where there is no such split, and for a row that is no question.
+    `shots`: whether any are asked for; else `train` is not read. Raises: ValueError where there is no such split, and for a row that is
+    no question.
     """
     names = (wanted,) if wanted else EXPECTED
     measured = next((name for name in names if name in splits), None)
@@ -50,7 +52,7 @@ def as_docs(splits: Splits, wanted: str | None, template: str, place: str, more:
     test = as_rows(splits[measured], template, place, more)
     if measured == "train":
         return {"test": test, "train": test}
-    return {"test": test, "train": as_rows(splits["train"], template, place, more) if "train" in splits else test.select([])}
+    return {"test": test, "train": as_rows(splits["train"], template, place, more) if shots and "train" in splits else test.select([])}
 
 
 def as_rows(found: Iterable[Question | BadRow], template: str, place: str, more: Columns | None = None) -> Dataset:

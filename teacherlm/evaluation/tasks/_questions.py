@@ -25,6 +25,14 @@ def dataset(data: str | None = None, split: str | None = None, **_: Any) -> dict
     return read_prepared(data, split)
 
 
+def is_prepared(data: str | None) -> bool:
+    """Whether `prepare` wrote this folder, so that its rows are worded already; other datasets that were saved to disk are not."""
+    path = Path(data or "")
+    if not (path / "dataset_dict.json").is_file():
+        return False
+    return all(set(COLUMNS) <= set(columns) for columns in load_from_disk(str(path)).column_names.values())
+
+
 def read_prepared(data: str, split: str | None, more: Sequence[str] = ()) -> dict[str, Dataset]:
     """`more`: columns of the source that are kept where they are there. Raises: as `dataset`."""
     path = Path(data)
