@@ -65,6 +65,7 @@ class Run:
         entry = {"student": label, "train_on": trained_on, "seed": str(seed), **({"subsample": subsample} if subsample else {})}
         part = float(subsample.rstrip("%") or 100) / 100
         config = {"input": str(self.root / "postprocess"), "train_on": trained_on, "seed": seed, "model": "base/model"}
+        config["subsample"] = subsample or "all"
         self._manifest(
             f"finetune/{name}", entry, ["postprocess"], {"trained": round(753 * part)}, seconds=31.7 * part + seed, config=config
         )

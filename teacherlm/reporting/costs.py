@@ -38,7 +38,15 @@ def teacher_costs(jobs: Iterable[Job]) -> list[dict[str, Any]]:
             facts, counts = job.manifest.facts, job.manifest.counts
             tokens = facts.get("tokens") or facts.get("tokens_asked")
             engine = str(facts.get("engine") or "")
-            rows.append({"job": job.name, "engine": engine, "rows": counts.get("out"), "tokens": tokens, "seconds": job.manifest.seconds})
+            rows.append(
+                {
+                    "job": job.name,
+                    "engine": engine,
+                    "rows": counts.get("rows", counts.get("out")),
+                    "tokens": tokens,
+                    "seconds": job.manifest.seconds,
+                }
+            )
     return rows
 
 

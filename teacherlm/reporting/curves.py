@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from teacherlm.reporting.charts import Curve, Interval, Mark, draw_curves, draw_forest, draw_marks
-from teacherlm.reporting.history import read_training
+from teacherlm.reporting.history import Training, cost, read_training
 from teacherlm.reporting.measured import REFERENCES, Result, Student
 
 Row = Mapping[str, Any]
@@ -57,18 +57,31 @@ def loss_curves(results: Sequence[Result], colours: Mapping[str, int]) -> Iterat
 def score_curves(
     results: Sequence[Result], metrics: Mapping[str, str], scales: Mapping[str, int], colours: Mapping[str, int]
 ) -> Iterator[Chart]:
-    """Only where several checkpoints of a student were evaluated; over epochs where those are known."""
+    """Only where several checkpoints of a student were evaluated."""
+    trainings = {result.student: read_training(result.student) for result in results if result.student.run}
     for task, metric in metrics.items():
         measured = [result for result in results if (result.task, result.metric) == (task, metric)]
-        by_epoch = all(result.epoch for result in measured if result.student.run)
         for name, students in _by_name(measured, colours).items():
+            axis, places = _progress([result for result in measured if result.student in students], trainings)
             lines: Lines = {}
             for student in students:
-                points = sorted((r.epoch if by_epoch else float(r.step), r.value) for r in measured if r.student == student)
+                points = sorted((places[result], result.value) for result in measured if result.student == student)
                 if len(points) > 1:
                     lines.setdefault(student.trained_on, []).append(points)
-            x = "epoch" if by_epoch else "step"
-            yield from _chart(f"{metric} on {task}, {name}", x, metric, lines, colours, scales[task] == 100)
+            yield from _chart(f"{metric} on {task}, {name}", axis, metric, lines, colours, scales[task] == 100)
+
+
+def _progress(results: Sequence[Result], trainings: Mapping[Student, Training | None]) -> tuple[str, dict[Result, float]]:
+    """How far each checkpoint is: in epochs where all students have as many, else in tokens where those are known, else in steps."""
+    last: dict[Student, float] = {}
+    for result in results:
+        last[result.student] = max(last.get(result.student, 0.0), result.epoch)
+    if len(ends := {round(epoch, 1) for epoch in last.values()}) == 1 and ends != {0.0}:
+        return "epoch", {result: result.epoch for result in results}
+    tokens = {r: cost(r.student, r.checkpoint, r.step, trainings.get(r.student))["trained_tokens"] for r in results}
+    if all(tokens.values()):
+        return "tokens trained on", {result: float(count or 0) for result, count in tokens.items()}
+    return "step", {result: float(result.step) for result in results}
 
 
 def size_curves(students: Sequence[Row], colours: Mapping[str, int]) -> Iterator[Chart]:

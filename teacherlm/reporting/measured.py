@@ -135,7 +135,7 @@ def _trained(run: Path, manifest: Manifest) -> Student:
 
 def _part(subsample: Any) -> str:
     """As the config has it; "" where it takes all rows."""
-    return "" if subsample in (None, "", 1, 1.0, "1", "1.0", "100%") else str(subsample)
+    return "" if subsample in (None, "", "all", "100%") else str(subsample)
 
 
 def _short(model: str) -> str:

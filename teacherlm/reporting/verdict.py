@@ -106,11 +106,15 @@ def _no_better_than_majority(students: Sequence[Row], baselines: Sequence[Row]) 
 
 
 def _taught(overlaps: Iterable[Row]) -> list[str]:
+    """One sentence for all students that were trained on the same questions."""
+    same: dict[tuple[Any, ...], list[str]] = {}
+    for row in overlaps:
+        if row["shared"]:
+            same.setdefault((row["task"], row["shared"], row["questions"], row["input"], row["exact"]), []).append(row["trained_on"])
     return [
-        f"{row['task']}: {row['shared']:,} of its {row['questions']:,} questions share 13 words in a row with what {row['trained_on']} was "
-        f"trained on ({row['input']}), {row['exact']:,} are there word for word; prepare's `decontaminate` leaves them out."
-        for row in overlaps
-        if row["shared"]
+        f"{task}: {shared:,} of its {questions:,} questions share 13 words in a row with what {', '.join(dict.fromkeys(names))} was "
+        f"trained on ({source}), {exact:,} are there word for word; prepare's `decontaminate` leaves them out."
+        for (task, shared, questions, source, exact), names in same.items()
     ]
 
 
