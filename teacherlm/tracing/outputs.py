@@ -10,6 +10,7 @@ from teacherlm.store.manifest import MANIFEST, Manifest, lineage
 NOT_OUTPUTS = (".stale", "measured", "shards")
 """Folders inside a run that hold what was replaced, or parts of outputs."""
 WORK = ".work"
+CHAIN = ("prepare", "enhance", "postprocess", "finetune", "evaluate", "report")
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,13 @@ def find_outputs(places: Sequence[Path]) -> list[Output]:
             raise UserError(f"{place}: no finished output here; name the folder of a run, or the output of a stage.")
         for output in finished:
             found.setdefault(output.path.resolve(), output)
-    return sorted(found.values(), key=lambda output: (output.manifest.started, str(output.path)))
+    return sorted(found.values(), key=_when)
+
+
+def _when(output: Output) -> tuple[str, int, str]:
+    """Stages of one second stand as they follow each other."""
+    stage = output.manifest.stage
+    return output.manifest.started, CHAIN.index(stage) if stage in CHAIN else len(CHAIN), str(output.path)
 
 
 def _inside(place: Path) -> Iterator[Path]:
