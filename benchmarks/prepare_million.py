@@ -73,7 +73,12 @@ def run_prepare(source: str, output: str) -> None:
 
 def measure(source: Path, output: Path) -> dict[str, float]:
     """`wall`, `cpu` and `peak` (MiB of anonymous memory) of one run in a process of its own."""
-    command = [sys.executable, __file__, "--measured", str(source), str(output)]
+    return watched([__file__, "--measured", str(source), str(output)])
+
+
+def watched(arguments: list[str]) -> dict[str, float]:
+    """What a Python script prints as JSON, and `peak`."""
+    command = [sys.executable, *arguments]
     with tempfile.TemporaryFile("w+") as said:
         child = subprocess.Popen(command, stdout=said, stderr=subprocess.DEVNULL)
         peak = 0.0

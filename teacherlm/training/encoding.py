@@ -1,8 +1,8 @@
 """Texts as training rows: tokens, EOS at the end, cut to length without losing the completion."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +36,14 @@ class Encoded:
         return f"{self.truncated} of {len(self.rows)} rows are longer than {what}: their prompts lose the {lost} ones{ends}."
 
 
-def encode(texts: Sequence[Text], tokenizer: Any, objective: Objective, family: Family, limit: int, folder: Path | None = None) -> Encoded:
+def encode(texts: Iterable[Text], tokenizer: Any, objective: Objective, family: Family, limit: int, folder: Path | None = None) -> Encoded:
     """The rows of all texts, none longer than `limit` tokens (of an encoder-decoder none with a longer prompt); written to a folder
     where one is given, else in memory.
 
     Raises: UserError naming a text of which nothing would carry loss.
     """
     rows, truncated, completions_cut, size = FlatWriter(folder), 0, 0, 0
-    for text, tokens in zip(texts, tokenised(texts, tokenizer, family.apart), strict=True):
+    for text, tokens in _with_tokens(texts, tokenizer, family.apart):
         prompt, target = family.fit(tokens.prompt, tokens.target, limit)
         truncated += (len(prompt), len(target)) != (len(tokens.prompt), len(tokens.target))
         completions_cut += len(target) < len(tokens.target)
@@ -55,6 +55,12 @@ def encode(texts: Sequence[Text], tokenizer: Any, objective: Objective, family: 
             size += cost
             rows.add(row, cost)
     return Encoded(rows.finish(), truncated, completions_cut, size)
+
+
+def _with_tokens(texts: Iterable[Text], tokenizer: Any, apart: bool) -> Iterator[tuple[Text, "Tokens"]]:
+    stream = iter(texts)
+    while chunk := list(islice(stream, CHUNK)):
+        yield from zip(chunk, tokenised(chunk, tokenizer, apart), strict=True)
 
 
 def _silencing(join: Join, silent: Sequence[int]) -> Join:

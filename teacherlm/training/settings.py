@@ -16,6 +16,9 @@ class ObjectiveSettings(ChosenSettings):
     column: ClassVar[str] = ""
     """What `train_on` is where it is not set; "" leaves it to `finetune`."""
 
+    row_by_row: ClassVar[bool] = True
+    """Whether `texts` of a row hang on that row alone, so that a large table is read slice by slice."""
+
     def texts(self, table: Any, column: str, completion_only: bool, reader: Any) -> Any:
         """The training texts of a table, of a row one for each column; an objective with other needs overrides this.
 

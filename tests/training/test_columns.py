@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from teacherlm.errors import UserError
+from teacherlm.stages.finetune import FinetuneConfig
 from teacherlm.training.columns import columns_of
 from teacherlm.training.objectives.sft import SftSettings
-from teacherlm.training.texts import Table
-from teacherlm.training.tokens import split
+from teacherlm.training.texts import Reader, Table
+from teacherlm.training.tokens import texts_of
 
 THERE = ("prompt", "text", "cot_tail", "error_tail", "fundamental_tail", "cot_head")
 HERE = Path("examples")
@@ -50,7 +51,8 @@ def test_a_row_gives_its_examples_one_behind_the_other() -> None:
 
 
 def test_a_row_is_held_out_with_all_its_examples() -> None:
-    kept, held_out = split(SftSettings().texts(table(40), "all_kinds", True, None), 0.25, 0)
+    config = FinetuneConfig(input=HERE, output=HERE, model="any", train_on="all_kinds", held_out=0.25)
+    kept, held_out = texts_of(config, table(40), Reader(None, "any"))
     assert len(held_out) == 20 and len(kept) == 60
     assert not {text.text[:6] for text in held_out} & {text.text[:6] for text in kept}
 

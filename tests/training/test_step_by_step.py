@@ -14,8 +14,8 @@ from teacherlm.training.batches import MicroBatches, Rows, cut
 from teacherlm.training.families import Causal
 from teacherlm.training.objective import Example
 from teacherlm.training.step_by_step import StepByStep, build_tasks, label_prefix
-from teacherlm.training.texts import read_table
-from teacherlm.training.tokens import split
+from teacherlm.training.texts import Reader, read_table
+from teacherlm.training.tokens import texts_of
 from tests.steps import furthest_apart, one_step, write_rows
 
 ALPHA = 0.3
@@ -127,8 +127,9 @@ def test_what_is_missing_is_named(tmp_path):
 
 
 def test_held_out_questions_are_held_out_with_both_tasks(tmp_path):
-    texts = build_tasks(read_table(write_rows(tmp_path / "rows.jsonl", questions(20))), "text", "cot", True, None)
-    kept, held_out = split(texts, 0.25, 0)
+    data = write_rows(tmp_path / "rows.jsonl", questions(20))
+    config = FinetuneConfig(input=data, output=tmp_path / "run", model="any", objective="step_by_step", held_out=0.25)
+    kept, held_out = texts_of(config, read_table(data), Reader(None, "any"))
     assert (len(kept), len(held_out)) == (30, 10)
     assert not {text.where for text in kept} & {text.where for text in held_out}
 

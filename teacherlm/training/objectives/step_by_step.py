@@ -26,6 +26,7 @@ class StepByStepSettings(ObjectiveSettings):
     """Column of the rationales: a kind (cot, error, fundamental), explanation, or any other; rows without one give only the label."""
 
     column: ClassVar[str] = "text"
+    row_by_row: ClassVar[bool] = False
 
     def texts(self, table: Any, column: str, completion_only: bool, reader: Any) -> Any:
         from teacherlm.training.step_by_step import build_tasks
