@@ -236,5 +236,6 @@ def specs_of(table: Table) -> list[str]:
     if isinstance(table.rows, list):
         return sorted({str(row["template"]) for row in table.rows if row.get("template")})
     column = table.rows.select_columns("template").with_format("arrow")  # type: ignore[attr-defined]
-    found = {spec for batch in column.iter(SPECS_AT_ONCE) for spec in batch["template"].unique().to_pylist()}  # row by row a minute a million
+    # As an Arrow column: row by row it takes twenty seconds a million, at every start.
+    found = {spec for batch in column.iter(SPECS_AT_ONCE) for spec in batch["template"].unique().to_pylist()}
     return sorted(str(spec) for spec in found if spec)
