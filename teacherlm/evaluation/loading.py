@@ -52,6 +52,8 @@ class LoadedTask:
     content: str
     """Names everything that decides questions and scores: task files, rows, prompts, gold."""
     options: TaskOptions = TaskOptions()
+    groups: tuple[str, ...] = ()
+    """Those by whose names it was asked for."""
     turns: tuple[tuple[int, int], ...] = ()
     """Of a task that is asked under every order of its options: of each of its rows which question, and by how much it is rotated."""
 
@@ -105,18 +107,19 @@ def load_tasks(
     for what, given in (("data", options.data), ("split", options.split)):
         if isinstance(given, Mapping) and (strangers := set(given) - {name for name, _, _ in names}):
             raise UserError(f"{what}.{min(strangers)}: is not among the tasks measured ({', '.join(name for name, _, _ in names)}).")
-    found: dict[str, list[LoadedTask]] = {}
+    found: dict[str, dict[int, LoadedTask]] = {}
     known: set[str] = set()
     for name, defaults, pattern in names:
         known |= {name, pattern}
         for loaded in _at_each_number_of_shots(name, defaults, pattern, tuple(folders), options, failures):
-            same = found.setdefault(loaded.name, [])
-            if loaded.shots not in [one.shots for one in same]:
-                same.append(loaded)
+            same = found.setdefault(loaded.name, {})
+            groups = (name,) if loaded.name != name else ()
+            before = same.setdefault(loaded.shots, loaded)
+            same[loaded.shots] = replace(before, groups=tuple(dict.fromkeys((*before.groups, *groups))))
             known.add(loaded.name)
     if isinstance(options.shots, Mapping) and (strangers := set(options.shots) - known):
         raise UserError(f"shots.{min(strangers)}: is not among the tasks measured ({', '.join(name for name, _, _ in names)}).")
-    return [loaded for same in found.values() for loaded in same]
+    return [loaded for same in found.values() for loaded in same.values()]
 
 
 def _at_each_number_of_shots(

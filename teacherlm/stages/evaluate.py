@@ -12,6 +12,7 @@ from teacherlm import interrupt
 from teacherlm.errors import UserError
 from teacherlm.evaluation.cells import Cell, Manner, build_cell, metrics_of, result_rows
 from teacherlm.evaluation.failures import Failures
+from teacherlm.evaluation.groups import group_cells
 from teacherlm.evaluation.measured import FOLDER
 from teacherlm.evaluation.measuring import forget_answers, measure_all
 from teacherlm.evaluation.permuting import permuted
@@ -140,6 +141,7 @@ def evaluate(config: EvaluateConfig) -> Outcome:
     failures = Failures()
     cells: list[Cell] = []
     tasks: Sequence[LoadedTask] | None = None
+    groups: list[Cell] = []
     measured = 0
     with interrupt.interruptible():
         for students in _students(config):
@@ -147,7 +149,8 @@ def evaluate(config: EvaluateConfig) -> Outcome:
             new = _cells(config, students, tasks)
             cells += new
             measured += _measure(new, config, failures)
-            _write(cells, config)
+            groups = group_cells(cells, config.output)
+            _write(cells, groups, config)
     for folder in damaged_checkpoints(config.input):
         failures.mistakes.append(f"{folder} is torn: remove it, or train it again")  # a warning has been said
     done = len([cell for cell in cells if cell.measured.read()])
@@ -159,7 +162,7 @@ def evaluate(config: EvaluateConfig) -> Outcome:
             "measured": measured,
             "already measured": len(cells) - measured,
         },
-        metrics=metrics_of(cells),
+        metrics=metrics_of([*cells, *groups]),
         facts={"tokens": sum(found.tokens for cell in cells if (found := cell.measured.read())), **_overlap(config.input, tasks or ())},
     )
 
@@ -208,9 +211,9 @@ def _measure(cells: Sequence[Cell], config: EvaluateConfig, failures: Failures) 
     return len(todo)
 
 
-def _write(cells: Sequence[Cell], config: EvaluateConfig) -> None:
+def _write(cells: Sequence[Cell], groups: Sequence[Cell], config: EvaluateConfig) -> None:
     write_preds(cells, config.output, config.pred_save_path, config.scores_only)
-    if rows := [row for cell in cells for row in result_rows(cell, config.output)]:
+    if rows := [row for cell in (*cells, *groups) for row in result_rows(cell, config.output)]:
         write_jsonl(config.output / "results.jsonl", rows)
 
 

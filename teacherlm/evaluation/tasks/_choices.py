@@ -37,7 +37,10 @@ def dataset(
         place = data or source_of(dataset)
         wanted = split or (next(iter(splits)) if len(splits) == 1 and Path(place).is_file() else measured)
         if wanted not in splits:
-            raise ValueError(f"{place}: has no split '{wanted}' (found: {', '.join(splits)}); `split` says which of them is measured.")
+            about = f" about {', '.join(settings['subjects'])}" if settings.get("subjects") else ""
+            raise ValueError(
+                f"{place}: has no split '{wanted}'{about} (found: {', '.join(splits)}); `split` says which of them is measured."
+            )
         kept = {name: splits[key] for name, key in ((wanted, wanted), ("train", shots)) if key in splits}
         return as_docs(kept, wanted, TEMPLATE, place, {"question": lambda one: one.question})
     except UserError as error:

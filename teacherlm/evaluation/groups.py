@@ -1,0 +1,74 @@
+"""A group of tasks as one: `mmlu` over all questions of its subjects, so that students are compared on it question by question."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from teacherlm.evaluation.cells import Cell
+from teacherlm.evaluation.measured import Metric, Result, measured
+from teacherlm.store.files import read_jsonl
+from teacherlm.store.fingerprint import digest
+
+if TYPE_CHECKING:
+    from teacherlm.evaluation.loading import LoadedTask
+
+ROUNDING = 1e-9
+
+
+def group_cells(cells: Sequence[Cell], output: Path) -> list[Cell]:
+    """One for each student and group that was asked for by name, of which every task was measured.
+
+    Its metrics are the means over all questions (each counts once, as lm-eval's `weight_by_size`), of those that are means in each task.
+    """
+    found = []
+    tasks: dict[str, LoadedTask] = {}
+    for name, own in _by_group(cells):
+        results = [cell.measured.read() for cell in own]
+        if any(result is None for result in results):
+            continue
+        content = digest(name, *(cell.task.content for cell in own))
+        task = tasks.setdefault(content, replace(own[0].task, name=name, content=content, groups=()))
+        place = measured(output, own[0].student.content, content, {"of": [cell.measured.folder.name for cell in own]})
+        cell = replace(own[0], task=task, measured=place)
+        if cell.measured.read() is None:
+            _write(cell, own, [result for result in results if result])
+        if cell.measured.read() is not None:
+            found.append(cell)
+    return found
+
+
+def _by_group(cells: Sequence[Cell]) -> Iterator[tuple[str, list[Cell]]]:
+    """(group, its cells) of each student, number of shots, and way of asking."""
+    kinds: dict[tuple[Any, ...], list[Cell]] = {}
+    for cell in cells:
+        for name in cell.task.groups:
+            kinds.setdefault((name, cell.student.path, cell.task.shots, bool(cell.task.turns)), []).append(cell)
+    yield from ((name, own) for (name, *_), own in kinds.items())
+
+
+def _write(cell: Cell, own: Sequence[Cell], results: Sequence[Result]) -> None:
+    """Nothing where the tasks share no metric."""
+    from lm_eval.api.metrics import mean_stderr
+
+    rows = [
+        {**row, "item": f"{one.task.name}/{row['item']}", "doc_id": number}
+        for number, (one, row) in enumerate((one, row) for one in own for _, row in read_jsonl(one.measured.predictions))
+    ]
+    metrics = []
+    for first in results[0].metrics:
+        if all(_is_mean(first.name, one, result) for one, result in zip(own, results, strict=True)):
+            values = [row["correct"][first.name] for row in rows]
+            stderr = float(mean_stderr(values)) if len(values) > 1 else None
+            metrics.append(Metric(first.name, sum(values) / len(values), stderr, len(values)))
+    if metrics:
+        told = replace(results[0], metrics=tuple(metrics), tokens=sum(r.tokens for r in results), seconds=sum(r.seconds for r in results))
+        cell.measured.write(rows, [], told)
+
+
+def _is_mean(name: str, cell: Cell, result: Result) -> bool:
+    found = next((metric for metric in result.metrics if metric.name == name), None)
+    values = [row["correct"].get(name) for _, row in read_jsonl(cell.measured.predictions)]
+    if found is None or found.scale != 1 or None in values or not values:
+        return False
+    return bool(abs(found.value - sum(values) / len(values)) < ROUNDING)
