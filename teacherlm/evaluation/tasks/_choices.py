@@ -3,17 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, load_from_disk
+from datasets import Dataset
 
 from teacherlm.catalog import find
 from teacherlm.errors import UserError
-from teacherlm.evaluation.tasks import _questions
-from teacherlm.evaluation.tasks._published import as_docs, read_splits, source_of
-from teacherlm.records import OUR_COLUMNS
+from teacherlm.evaluation.tasks._published import ByName, as_docs, given_for, read_splits, source_of
+from teacherlm.evaluation.tasks._questions import is_prepared, read_prepared
 
 TEMPLATE = "teacherlm"
-ByName = dict[str, str] | str | None
-"""One for all, or by the dataset's name where plain lm-eval measures several at once."""
 OF_HUB = {"ecqa": {"answer_key": "tau/commonsense_qa"}}
 """Settings for data of the hub: ECQA's answers are texts, which leave open what is meant where two options have the same."""
 
@@ -28,11 +25,11 @@ def dataset(
     what is measured; without it, it is `measured`, or of a file that holds one split that. Both may be {dataset: ...}.
     Raises: ValueError for a split that is not there, and for a row that is no question with its answer.
     """
-    data, split = (given.get(dataset) if isinstance(given, dict) else given for given in (data, split))
+    data, split = given_for(dataset, data), given_for(dataset, split)
     settings = {name: told[name] for name in find("datasets", dataset).settings.model_fields if name in told and name != "name"}
     try:
-        if data is not None and is_prepared(Path(data)):
-            return _questions.dataset(data, split or measured)
+        if data is not None and is_prepared(data):
+            return read_prepared(data, split or measured)
         splits = dict(read_splits(dataset, data, **{**({} if data else OF_HUB.get(dataset, {})), **settings}))
         place = data or source_of(dataset)
         wanted = split or (next(iter(splits)) if len(splits) == 1 and Path(place).is_file() else measured)
@@ -42,7 +39,7 @@ def dataset(
                 f"{place}: has no split '{wanted}'{about} (found: {', '.join(splits)}); `split` says which of them is measured."
             )
         kept = {name: splits[key] for name, key in ((wanted, wanted), ("train", shots)) if key in splits}
-        return as_docs(kept, wanted, TEMPLATE, place, {"question": lambda one: one.question})
+        return as_docs(kept, wanted, TEMPLATE, place, {"question": lambda one: one.question}, told.get("shots_wanted", True))
     except UserError as error:
         raise ValueError(str(error)) from None
 
@@ -50,10 +47,3 @@ def dataset(
 def subject(subject: str, data: ByName = None, split: ByName = None, **_: Any) -> dict[str, Dataset]:
     """One subject of MMLU as TeacherLM asked it; shots are its five of `dev`."""
     return dataset("mmlu", "validation", "dev", data, split, intro=True, subjects=[subject])
-
-
-def is_prepared(path: Path) -> bool:
-    """Whether `prepare` wrote this folder: its rows are worded already."""
-    if not (path / "dataset_dict.json").is_file():
-        return False
-    return all(set(OUR_COLUMNS) <= set(columns) for columns in load_from_disk(str(path)).column_names.values())

@@ -13,7 +13,7 @@ from teacherlm.answers.cleansing import PREFIXES, STATED_AS
 from teacherlm.answers.scores import score_completion
 from teacherlm.dataset import BadRow, Splits
 from teacherlm.errors import UserError
-from teacherlm.evaluation.tasks._published import as_docs, read_splits, source_of
+from teacherlm.evaluation.tasks._published import ByName, as_docs, given_for, read_splits, source_of
 from teacherlm.evaluation.tasks._questions import is_prepared, read_prepared
 from teacherlm.prompts import template as template_of
 from teacherlm.records import Question
@@ -30,8 +30,8 @@ LISTS_IN = ("split", "splits", ".", "../split", "../splits")
 
 def dataset(
     dataset: str,
-    data: str | None = None,
-    split: str | None = None,
+    data: ByName = None,
+    split: ByName = None,
     lists: str = "default",
     template: str = "ft_cot_token",
     taught_by: str | None = None,
@@ -44,6 +44,7 @@ def dataset(
     `taught_by`, which `evaluate` gives, else by `template`.
     Raises: ValueError naming what is missing and what was found.
     """
+    data, split = given_for(dataset, data), given_for(dataset, split)
     if data is not None and is_prepared(data):
         return {name: part.map(_with_rule, fn_kwargs={"key": dataset}) for name, part in read_prepared(data, split).items()}
     place, words = _folder(data), taught_by or template

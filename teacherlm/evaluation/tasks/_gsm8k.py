@@ -9,19 +9,20 @@ from datasets import Dataset
 from teacherlm.answers import find_candidates, same
 from teacherlm.answers.numbers import HASHES
 from teacherlm.errors import UserError
-from teacherlm.evaluation.tasks._published import as_docs, read_splits
+from teacherlm.evaluation.tasks._published import ByName, as_docs, given_for, read_splits
 from teacherlm.evaluation.tasks._questions import is_prepared, read_prepared
 from teacherlm.prompts import said_answer
 
 
 def dataset(
-    data: str | None = None, split: str | None = None, template: str = "teacherlm", taught_by: str | None = None, **told: Any
+    data: ByName = None, split: ByName = None, template: str = "teacherlm", taught_by: str | None = None, **told: Any
 ) -> dict[str, Dataset]:
     """The splits `test` (what is measured) and `train` (for shots; empty when there is none), with the columns of `questions`.
 
     `data`: a folder with test.jsonl and train.jsonl, one such file, or a folder written by `prepare`; without it the hub is asked.
     Rows are worded by `taught_by`, which `evaluate` gives, else by `template`. Raises: ValueError naming what is missing.
     """
+    data, split = given_for("gsm8k", data), given_for("gsm8k", split)
     if data is not None and is_prepared(data):
         return read_prepared(data, split)
     try:

@@ -19,7 +19,7 @@ from teacherlm.datasets._ni_layout import TaskFiles, find_tasks
 from teacherlm.datasets._ni_tasks import read_task
 from teacherlm.datasets.natural_instructions import NaturalInstructionsSettings
 from teacherlm.errors import UserError
-from teacherlm.evaluation.tasks._published import Columns, as_docs, as_rows, read_splits
+from teacherlm.evaluation.tasks._published import ByName, Columns, as_docs, as_rows, given_for, read_splits
 from teacherlm.evaluation.tasks._questions import is_prepared, read_prepared
 from teacherlm.evaluation.tasks._rouge import METRIC_OF_CATEGORY, InPercent, best_scores, build_scorer, group_name
 from teacherlm.parsing import parse_config
@@ -39,7 +39,7 @@ EXPLAINED_FIRST = ("_head", "_think")
 """Columns whose students state the answer behind a rationale."""
 
 
-def dataset(data: str | None = None, split: str | None = None, template: str = "tk_instruct", **told: Any) -> dict[str, Dataset]:
+def dataset(data: ByName = None, split: ByName = None, template: str = "tk_instruct", **told: Any) -> dict[str, Dataset]:
     """The split `test` with the columns of `questions`, and `task`, `category`, `input`, `demonstration`, `tokens` (words or gpt2).
 
     `data`: a folder with `tasks` and `splits`, a folder of task files or one of them (then all are measured), or a folder written by
@@ -47,6 +47,7 @@ def dataset(data: str | None = None, split: str | None = None, template: str = "
     natural_instructions (track, tasks, num_pos_examples, ...), and `gpt2`, the folder of its tokenizer for the track xlingual.
     Raises: ValueError naming what is missing.
     """
+    data, split = given_for("natural_instructions", data), given_for("natural_instructions", split)
     settings = parse_config(NaturalInstructionsSettings, {k: v for k, v in told.items() if k in NaturalInstructionsSettings.model_fields})
     _check_scorer(settings.track, told.get("gpt2"))
     try:

@@ -19,9 +19,15 @@ from teacherlm.store.sources import Origin
 FEATURES = Features({**{name: Value("string") for name in COLUMNS}, "choices": List(Value("string")), "references": List(Value("string"))})
 EXPECTED = ("test", "validation")
 """Which split is measured where nothing else is said: the first of these that is there."""
+ByName = dict[str, str] | str | None
+"""One for all, or by the dataset's name where plain lm-eval measures several at once."""
 Docs = dict[str, Dataset]
 Columns = Mapping[str, Callable[[Question], str]]
 """Further columns of text, and how each is read off a question."""
+
+
+def given_for(name: str, given: ByName) -> str | None:
+    return given.get(name) if isinstance(given, dict) else given
 
 
 def read_splits(name: str, data: str | None, seed: int = 0, **settings: Any) -> Splits:

@@ -25,9 +25,9 @@ def dataset(data: str | None = None, split: str | None = None, **_: Any) -> dict
     return read_prepared(data, split)
 
 
-def is_prepared(data: str | None) -> bool:
+def is_prepared(data: str) -> bool:
     """Whether `prepare` wrote this folder, so that its rows are worded already; other datasets that were saved to disk are not."""
-    path = Path(data or "")
+    path = Path(data)
     if not (path / "dataset_dict.json").is_file():
         return False
     return all(set(COLUMNS) <= set(columns) for columns in load_from_disk(str(path)).column_names.values())

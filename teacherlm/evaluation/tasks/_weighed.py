@@ -1,11 +1,12 @@
 """Benchmarks whose options are weighed by their texts, asked word for word as lm-eval's own tasks of these names, of local files too."""
 
-from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
 
 from teacherlm.evaluation.tasks import _choices
+from teacherlm.evaluation.tasks._published import ByName, given_for
+from teacherlm.evaluation.tasks._questions import is_prepared
 from teacherlm.prompts import LETTERS
 
 COLUMNS = ("id", "question", "choices", "answer")
@@ -13,10 +14,10 @@ GAP = "_"
 """Where WinoGrande leaves out a name."""
 
 
-def dataset(dataset: str, measured: str, data: _choices.ByName = None, split: _choices.ByName = None, **told: Any) -> dict[str, Dataset]:
+def dataset(dataset: str, measured: str, data: ByName = None, split: ByName = None, **told: Any) -> dict[str, Dataset]:
     """As `_choices.dataset`, of published files alone: the splits `test` and `train` with the columns above."""
-    place = data.get(dataset) if isinstance(data, dict) else data
-    if place is not None and _choices.is_prepared(Path(place)):
+    place = given_for(dataset, data)
+    if place is not None and is_prepared(place):
         raise ValueError(f"{place}: was written by `prepare`; measure it with `questions_letters`, or give the published files.")
     found = _choices.dataset(dataset, measured, data=data, split=split, **told)
     return {name: rows.select_columns(list(COLUMNS)) for name, rows in found.items()}
