@@ -7,6 +7,7 @@ import numpy as np
 
 from teacherlm.reporting import ablation, baselines, costs, history, verdict
 from teacherlm.reporting.comparing import compare_runs, compare_students, scale_of
+from teacherlm.reporting.every_metric import copied, every_metric
 from teacherlm.reporting.groups import Groups, Measurement, row_of
 from teacherlm.reporting.history import Job
 from teacherlm.reporting.measured import Result
@@ -22,20 +23,22 @@ def find_out(settings: Mapping[str, Any], results: Sequence[Result], groups: Gro
     comparisons = compare_students(groups, baseline)
     runs = compare_runs(distinct)
     students = _students(groups, jobs)
+    metrics = {task: next(iter(found.values()))[0].result.metric for (_, task), found in groups.items()}
     measurements: Row = {
         "rows": [row_of(result) for result in results],
         "students": students,
         "comparisons": comparisons,
         "runs": runs,
-        "baselines": baselines.find_baselines(groups, jobs),
+        "baselines": [*baselines.find_baselines(groups, jobs), *(row for one in metrics.items() for row in copied(results, *one))],
         "overlaps": history.overlaps(jobs),
-        "metrics": {task: next(iter(found.values()))[0].result.metric for (_, task), found in groups.items()},
+        "metrics": metrics,
     }
     return {
         "title": settings["title"],
         "answer": verdict.answer(comparisons or runs, baseline),
         "cautions": verdict.cautions(measurements, baseline),
         **measurements,
+        "every_metric": every_metric(groups, results),
         "option_order": option_order(groups, results),
         "ablation": ablation.table(students, comparisons, baseline),
         "teachers": costs.teacher_costs(jobs),

@@ -124,8 +124,17 @@ def read_predictions(path: Path) -> Predictions:
 
 
 def _arrays(corrects: Sequence[Mapping[str, Any]]) -> dict[str, Floats]:
-    names = dict.fromkeys(name for correct in corrects for name in correct)
-    return {name: np.array([correct.get(name) for correct in corrects], dtype=np.float64) for name in names}
+    """A task may have a metric for each of hundreds of categories, which most questions lack."""
+    first = corrects[0].keys()
+    if all(correct.keys() == first for correct in corrects):
+        return {name: np.array([correct[name] for correct in corrects], dtype=np.float64) for name in first}
+    found: dict[str, Floats] = {}
+    for number, correct in enumerate(corrects):
+        for name, score in correct.items():
+            if name not in found:
+                found[name] = np.full(len(corrects), np.nan)
+            found[name][number] = np.nan if score is None else score
+    return found
 
 
 def _count_choices(row: Mapping[str, Any]) -> int:

@@ -275,6 +275,21 @@ def test_the_order_of_the_options_has_a_table_where_it_was_measured(tmp_path: Pa
 
 
 @pytest.mark.slow
+def test_all_metrics_of_a_task_and_what_copying_scores_are_shown(tmp_path: Path) -> None:
+    outputs = Run(tmp_path, questions=20, last_only=True).write()
+    for output in outputs:
+        rows = [row for _, row in read_jsonl(output / "results.jsonl")]
+        other = (("rougeL", 0.4), ("rougeL_for_question_answering", 0.6), ("acc_of_copy_input", 0.1))
+        write_jsonl(output / "results.jsonl", rows + [{**row, "metric": name, "value": value} for row in rows for name, value in other])
+    found = make(outputs, tmp_path / "report")
+    assert {"task": "word_problems", "name": "copy input", "value": 0.1, "n": 20} in found["baselines"]
+    (table,) = found["every_metric"]
+    assert [row["metric"] for row in table["rows"]] == ["acc", "rougeL", "rougeL_for_question_answering"]
+    assert table["rows"][2]["values"] == pytest.approx([0.6] * 4) and len(table["columns"]) == 4
+    assert "All 3 metrics of word_problems" in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
 def test_a_metric_in_percent_is_the_share_that_its_questions_score(tmp_path: Path) -> None:
     outputs = Run(tmp_path, questions=40).write()
     for output in outputs:
