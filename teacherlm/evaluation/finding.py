@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from teacherlm.errors import UserError, unknown
+from teacherlm.evaluation.class_tasks import class_tasks_matching, find_class_tasks
 from teacherlm.evaluation.content import OURS
 from teacherlm.evaluation.stock import STOCK, say_whose, stock_manager
 
@@ -38,6 +39,8 @@ def _found(pattern: str, folders: tuple[Path, ...]) -> dict[str, bool]:
                 if entry.yaml_path == OURS / f"{name}.yaml" and not same:
                     say_whose(name)
             return dict.fromkeys(matches, defaults)
+        if classes := class_tasks_matching(pattern, folders):
+            return dict.fromkeys(classes, False)
     return {}
 
 
@@ -53,7 +56,7 @@ def _unknown_task(pattern: str, folders: tuple[Path, ...]) -> UserError:
     if pattern.startswith(STOCK):
         name = pattern.removeprefix(STOCK)
         return unknown("task of lm-eval's own", name, difflib.get_close_matches(name, stock_manager().all_tasks, n=3, cutoff=0.5))
-    own = manager_of(folders, False).all_tasks
+    own = [*manager_of(folders, False).all_tasks, *find_class_tasks(folders)]
     close = difflib.get_close_matches(pattern, manager_of(folders, True).all_tasks, n=3, cutoff=0.5)
     return unknown("task", pattern, {*own, *close})
 

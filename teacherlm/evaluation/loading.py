@@ -11,6 +11,7 @@ from typing import Any
 
 from teacherlm.errors import UserError
 from teacherlm.evaluation.checks import isolated, refuse_without_gold
+from teacherlm.evaluation.class_tasks import build_class_task, find_class_tasks, former_modules, reads_data
 from teacherlm.evaluation.content import metadata_of, task_content
 from teacherlm.evaluation.failures import Failures
 from teacherlm.evaluation.finding import configs_of, expand, manager_of
@@ -148,13 +149,17 @@ def _load(name: str, defaults: bool, folders: tuple[Path, ...], options: TaskOpt
     """Task name -> lm-eval's task."""
     data, split = (given.get(name) if isinstance(given, Mapping) else given for given in (options.data, options.split))
     stock, name_there = name.startswith(STOCK), name.removeprefix(STOCK)
-    configs = configs_of(name_there, (stock_manager() if stock else manager_of(folders, defaults)).task_index)
-    if data is not None and any("custom_dataset" not in config for config in configs):
+    index = (stock_manager() if stock else manager_of(folders, defaults)).task_index
+    configs = configs_of(name_there, index) if name_there in index else []
+    if data is not None and not all(map(reads_data, configs)):
         raise UserError(f"data: the task '{name}' brings its own data and cannot read {data}; say which tasks it is for: {{task: path}}.")
     taught = {} if defaults else {**options.taught, **({} if options.shots else {"shots_wanted": False})}
     told = {**taught, **options.metadata, "data": str(data) if data is not None else None, "split": split}
-    metadata = json.dumps({key: value for key, value in told.items() if value is not None})
-    with _quiet():
+    known = {key: value for key, value in told.items() if value is not None}
+    if name_there not in index:
+        return {name: build_class_task(find_class_tasks(folders)[name], name, known)}
+    metadata = json.dumps(known)
+    with _quiet(), former_modules():
         manager = stock_manager(metadata) if stock else manager_of(folders, defaults, metadata)
         return {(STOCK if stock else "") + found: task for found, task in manager.load([name_there])["tasks"].items()}
 

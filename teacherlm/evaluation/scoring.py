@@ -137,7 +137,7 @@ def _row(loaded: LoadedTask, item: str, instances: list[Any], scores: Mapping[st
         "doc_id": instances[0].doc_id,
         "prompt": instances[0].args[0],
         "gold": _gold(loaded.task, doc),
-        "answer": _answer(loaded, doc, output),
+        "answer": _answer(loaded, instances, output),
         "output": output,
         "correct": {name: value for name, value in scores.items() if isinstance(value, (int, float))},
         "tokens": tokens,
@@ -157,15 +157,19 @@ def _gold(task: Any, doc: Any) -> Any:
     gold = task.doc_to_text(doc) if by_context else task.doc_to_target(doc)
     if isinstance(gold, int) and task.get_config("doc_to_choice") is not None:
         return task.doc_to_choice(doc)[gold]
+    if isinstance(gold, str) and not gold.strip() and isinstance(doc, Mapping):  # as the tasks of TeacherLM's code
+        return doc.get("answer", gold)
     return gold
 
 
-def _answer(loaded: LoadedTask, doc: Any, output: Any) -> Any:
+def _answer(loaded: LoadedTask, instances: list[Any], output: Any) -> Any:
     """What the model said, for people and for pairing: the choice, the answer found by the rule, else the whole text."""
+    doc = instances[0].doc
     if isinstance(output, list) and output and isinstance(output[0], float):
-        if loaded.task.get_config("doc_to_choice") is None:
+        weighed = [instance.args[-1] for instance in instances]  # as a task in Python names its choices
+        choices = weighed if loaded.task.get_config("doc_to_choice") is None else loaded.task.doc_to_choice(doc)
+        if len(output) < 2:
             return None
-        choices = loaded.task.doc_to_choice(doc)
         return choices[max(range(len(choices)), key=output.__getitem__)]
     rule = loaded.answer_rule(doc)
     if not rule or not isinstance(output, str):

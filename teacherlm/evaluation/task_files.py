@@ -26,10 +26,12 @@ def task_files(source: Path) -> list[Path]:
 
 def class_file(task: Any) -> Path | None:
     """The user's file that a task in Python is written in; None for lm-eval's own classes."""
-    if type(task).__module__.startswith("lm_eval."):
-        return None
+    return None if type(task).__module__.startswith("lm_eval.") else file_of(type(task))
+
+
+def file_of(cls: type) -> Path | None:
     try:
-        return Path(inspect.getfile(type(task)))
+        return Path(inspect.getfile(cls))
     except (TypeError, OSError):
         return None
 
