@@ -145,9 +145,13 @@ def _row(loaded: LoadedTask, item: str, instances: list[Any], scores: Mapping[st
 
 
 def _output(instances: list[Any]) -> Any:
-    """The text written (a list where the task asks several times), or the log-likelihood of every choice."""
-    if instances[0].request_type == "loglikelihood":
+    """The text written (a list where the task asks several times), or the log-likelihood of every choice. Of a task in Python that asks
+    in several ways all that came back."""
+    kinds = {instance.request_type for instance in instances}
+    if kinds == {"loglikelihood"}:
         return [float(instance.resps[0][0]) for instance in instances]
+    if len(kinds) > 1:
+        return [instance.resps[0] for instance in instances]
     first = [str(one) if isinstance(one, Written) else one for one in instances[0].resps]
     return first[0] if len(first) == 1 else first
 
