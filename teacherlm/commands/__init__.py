@@ -5,6 +5,7 @@ ORDER = (
     *RUNS,
     "list",
     "init",
+    "new_task",
     "show",
     "trace",
     "score",
