@@ -11,21 +11,21 @@ STAGE = "evaluate"
 
 
 def evaluations_of(folder: Path) -> list[Path]:
-    """The folder itself where it is an output (or nothing yet); else the finished evaluations somewhere below it."""
+    """The folder itself where it is an output (or nothing yet); else the finished evaluations somewhere below it, as they were made."""
     if (folder / MANIFEST).is_file() or (folder / JOB).is_file() or not folder.is_dir():
         return [folder]
-    return sorted(_evaluations_below(folder)) or [folder]
+    return [path for _, path in sorted(_evaluations_below(folder))] or [folder]
 
 
-def _evaluations_below(folder: Path) -> Iterator[Path]:
-    """Hidden folders hold what was put aside."""
+def _evaluations_below(folder: Path) -> Iterator[tuple[str, Path]]:
+    """When each began, and where. Hidden folders hold what was put aside."""
     for place, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         if MANIFEST in files or JOB in files:
             folders[:] = []
             manifest = read_manifest(Path(place))
             if manifest is not None and manifest.stage == STAGE:
-                yield Path(place)
+                yield manifest.started, Path(place)
             elif manifest is None and "results.jsonl" in files and begun_fingerprint(Path(place)):
                 say(f"report: {place} is not finished and left out; run its stage again, it continues where it stopped.")
 
