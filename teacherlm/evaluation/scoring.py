@@ -132,6 +132,7 @@ def _metric(loaded: LoadedTask, name: str, values: list[Any], items: Sequence[st
 
 def _row(loaded: LoadedTask, item: str, instances: list[Any], scores: Mapping[str, Any], tokens: int) -> dict[str, Any]:
     doc, output = instances[0].doc, _output(instances)
+    choices = loaded.choices(doc) if isinstance(doc, Mapping) else ()
     return {
         "item": item,
         "doc_id": instances[0].doc_id,
@@ -141,6 +142,7 @@ def _row(loaded: LoadedTask, item: str, instances: list[Any], scores: Mapping[st
         "output": output,
         "correct": {name: value for name, value in scores.items() if isinstance(value, (int, float))},
         "tokens": tokens,
+        **({"choices": len(choices)} if choices else {}),
     }
 
 

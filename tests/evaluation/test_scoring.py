@@ -58,6 +58,7 @@ def test_oracle_and_anti_oracle_by_letters(tmp_path: Path, right: bool, value: f
         "output": [-9.0, -1.0] if right else [-1.0, -9.0],
         "correct": {"acc": value},
         "tokens": 0,
+        "choices": 2,
     }
 
 
