@@ -14,7 +14,7 @@ from typing import Any
 from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import normalize_gen_kwargs
 
-from teacherlm.engines.bodies.loading import load_model
+from teacherlm.engines.bodies.held import Held
 from teacherlm.engines.bodies.transformers import TransformersEngine
 from teacherlm.engines.transformers import check_model_folder
 from teacherlm.errors import UserError
@@ -188,8 +188,8 @@ class HostedLM:
         return ""
 
 
-def build_student(student: Student, options: LoadOptions) -> "EngineLM | HostedLM":
-    """A student in memory, or at the other end of the line.
+def build_student(student: Student, options: LoadOptions, held: Held) -> "EngineLM | HostedLM":
+    """A student in memory, or at the other end of the line. `held`: what is there of the one before.
 
     Raises: UserError when its weights or tokenizer are missing or cannot be loaded.
     """
@@ -199,6 +199,6 @@ def build_student(student: Student, options: LoadOptions) -> "EngineLM | HostedL
         return HostedLM(build(student.api, options.seed))
     if Path(student.path).exists():
         check_model_folder(Path(student.path))
-    model, tokenizer = load_model(student.path, options.revision, options.dtype, options.device, options.trust_remote_code)
+    model, tokenizer = held.load(student.path, options.revision, options.dtype, options.device, options.trust_remote_code)
     identity = f"{student.name}@{student.content}, {options.dtype}, seed {options.seed}"
     return EngineLM(TransformersEngine(model, tokenizer, identity, Load(rows=options.batch_size)), options.batch_size, options.protocol)

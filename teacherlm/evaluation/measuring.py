@@ -4,6 +4,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -16,26 +17,39 @@ from teacherlm.evaluation.students import LoadOptions
 from teacherlm.log import say
 
 if TYPE_CHECKING:
+    from teacherlm.engines.bodies.held import Held
     from teacherlm.evaluation.harness import EngineLM, HostedLM
 
 
-def measure_all(cells: Sequence[Cell], options: LoadOptions, failures: Failures) -> None:
-    """Each student, loaded once, on the tasks it was not measured on yet; one that fails does not keep it from the next.
+@dataclass
+class Measuring:
+    """Brings one student after another into memory."""
 
-    Raises: Stopped where a signal asks for it.
-    """
-    if not cells:
-        return
-    from teacherlm.evaluation.harness import build_student
+    options: LoadOptions
+    failures: Failures
+    held: "Held | None" = None
+    """The base beneath adapters, for the next of them."""
 
-    for _, own in groupby(cells, key=lambda cell: cell.student.path):
-        waiting = list(own)
-        heed_wish()
-        with failures.noted(waiting[0].student.path):
-            student = build_student(waiting[0].student, options)
-            for cell in waiting:
-                with failures.noted(f"task '{cell.task.name}'"):
-                    measure(student, cell)
+    def measure_all(self, cells: Sequence[Cell]) -> None:
+        """Each student, loaded once, on the tasks it was not measured on yet; one that fails does not keep it from the next.
+
+        Raises: Stopped where a signal asks for it.
+        """
+        for path, own in groupby(cells, key=lambda cell: cell.student.path):
+            heed_wish()
+            with self.failures.noted(path):
+                self._measure(list(own))
+
+    def _measure(self, cells: Sequence[Cell]) -> None:
+        """Those of one student, which leaves the memory with them."""
+        from teacherlm.engines.bodies.held import Held
+        from teacherlm.evaluation.harness import build_student
+
+        self.held = self.held or Held()
+        student = build_student(cells[0].student, self.options, self.held)
+        for cell in cells:
+            with self.failures.noted(f"task '{cell.task.name}'"):
+                measure(student, cell)
 
 
 def measure(student: "EngineLM | HostedLM", cell: Cell) -> None:

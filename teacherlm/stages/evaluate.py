@@ -14,7 +14,7 @@ from teacherlm.evaluation.cells import Cell, Manner, build_cell, metrics_of, res
 from teacherlm.evaluation.failures import Failures
 from teacherlm.evaluation.groups import group_cells
 from teacherlm.evaluation.measured import FOLDER
-from teacherlm.evaluation.measuring import forget_answers, measure_all
+from teacherlm.evaluation.measuring import Measuring, forget_answers
 from teacherlm.evaluation.permuting import permuted
 from teacherlm.evaluation.preds import require_one, write_preds
 from teacherlm.evaluation.students import LoadOptions, Protocol, Student, damaged_checkpoints, find_students, refuse_mismatch
@@ -139,6 +139,7 @@ class EvaluateConfig(StageConfig):
 
 def evaluate(config: EvaluateConfig) -> Outcome:
     failures = Failures()
+    measuring = _measuring(config, failures)
     cells: list[Cell] = []
     tasks: Sequence[LoadedTask] | None = None
     groups: list[Cell] = []
@@ -148,7 +149,7 @@ def evaluate(config: EvaluateConfig) -> Outcome:
             tasks = _load(config, students[0], failures) if tasks is None else tasks
             new = _cells(config, students, tasks)
             cells += new
-            measured += _measure(new, config, failures)
+            measured += _measure(new, measuring)
             groups = group_cells(cells, config.output)
             _write(cells, groups, config)
     for folder in damaged_checkpoints(config.input):
@@ -196,7 +197,13 @@ def _cells(config: EvaluateConfig, students: Sequence[Student], tasks: "Sequence
     return cells
 
 
-def _measure(cells: Sequence[Cell], config: EvaluateConfig, failures: Failures) -> int:
+def _measuring(config: EvaluateConfig, failures: Failures) -> Measuring:
+    c = config
+    options = LoadOptions(c.revision, c.dtype, c.device, c.batch_size, c.seed, c.trust_remote_code, c.protocol)
+    return Measuring(options, failures)
+
+
+def _measure(cells: Sequence[Cell], measuring: Measuring) -> int:
     """Returns: how many were not measured before."""
     todo = []
     for cell in cells:
@@ -206,8 +213,7 @@ def _measure(cells: Sequence[Cell], config: EvaluateConfig, failures: Failures) 
             forget_answers(cell)  # a process may have been killed just before it did
     if len(cells) > len(todo):
         say(f"{len(cells) - len(todo)} of {len(cells)} measurements are already there.")
-    c = config
-    measure_all(todo, LoadOptions(c.revision, c.dtype, c.device, c.batch_size, c.seed, c.trust_remote_code, c.protocol), failures)
+    measuring.measure_all(todo)
     return len(todo)
 
 

@@ -26,6 +26,7 @@ from teacherlm.reporting.hub import _require_base_for_all
 from teacherlm.stages.evaluate import EvaluateConfig, evaluate
 from teacherlm.stages.finetune import FinetuneConfig, finetune
 from teacherlm.store.checkpoints import find_checkpoints, read_checkpoint
+from teacherlm.store.files import read_jsonl
 from teacherlm.training import adapting, bottleneck
 from teacherlm.training.merging import merge
 from teacherlm.training.pretrained import read_context, read_model, read_tokenizer
@@ -187,6 +188,31 @@ def test_evaluate_measures_every_checkpoint_and_knows_another_base(data, base, s
     seal = config.parent / "complete.json"
     seal.write_text(json.dumps({**json.loads(seal.read_text()), "files": {}, "sha256": {}}))
     assert find_students(str(config.parent), "main", "last")[0].content != content, "the base is a part of the student"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("adapter", ["lora", "bottleneck"])
+def test_a_base_is_loaded_once_for_all_its_checkpoints_and_each_scores_as_when_measured_alone(students, tmp_path, monkeypatch, adapter):
+    from teacherlm.engines.bodies import loading
+
+    rows = [{"id": str(i), "answer": str(i + 1), "choices": [], "answer_rule": "number", **row} for i, row in enumerate(ROWS)]
+    questions = tmp_path / "questions.jsonl"
+    questions.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    read, whole = [], loading._load_whole
+    monkeypatch.setattr(loading, "_load_whole", lambda place, *rest: read.append(place) or whole(place, *rest))
+
+    def answers(place: Path, output: Path) -> dict[str, list[Any]]:
+        asked = {"input": str(place), "output": output, "tasks": ["questions"], "data": questions, "max_new_tokens": 6}
+        evaluate(parse_config(EvaluateConfig, asked))
+        told = [row for _, row in read_jsonl(output / "results.jsonl") if row["metric"] == "acc"]
+        return {row["checkpoint"]: [one["output"] for _, one in read_jsonl(output / row["predictions"])] for row in told}
+
+    together = answers(students[adapter], tmp_path / "together")
+    assert len(read) == 1 and len(together) == 2, "the base was read once"
+    first, second = together.values()
+    assert first != second, "they are different students"
+    alone = [answers(found.path, tmp_path / found.path.name) for found in find_checkpoints(students[adapter])]
+    assert len(read) == 3 and alone[0] | alone[1] == together
 
 
 def test_a_base_that_has_changed_or_gone_is_one_clear_line_and_one_that_moved_along_is_found(data, tmp_path):

@@ -43,6 +43,13 @@ def attach_saved(model: Any, adapter: AdapterFolder) -> None:
     model.requires_grad_(False)
 
 
+def replace_saved(model: Any, adapter: AdapterFolder) -> None:
+    """Puts a saved adapter in the place of one of the same shape over the same base. Raises: UserError as `attach_saved`."""
+    require_same_base(adapter)
+    put = bottleneck.put_in if adapter.method == bottleneck.METHOD else put_in
+    put(model, read_weights(adapter.path), str(adapter.path))
+
+
 def shape_of(config: Mapping[str, Any]) -> bottleneck.Shape:
     return bottleneck.Shape(**{name: config[name] for name in bottleneck.Shape.__dataclass_fields__ if name in config})
 

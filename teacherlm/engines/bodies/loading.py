@@ -22,12 +22,17 @@ def load_model(place: str, revision: str, dtype: str, device: str, trust_remote_
     Raises: UserError when either cannot be loaded, or the weights lack a part of the model.
     """
     options = {"revision": revision, "trust_remote_code": trust_remote_code}
-    adapter = find_adapter(place)
-    words = place if not adapter or any(Path(place).glob("tokenizer*")) else base_place(place)
-    tokenizer = _loaded(place, "tokenizer", lambda: AutoTokenizer.from_pretrained(words, **options))
-    if adapter:
+    tokenizer = load_tokenizer(place, revision, trust_remote_code)
+    if adapter := find_adapter(place):
         return _load_adapted(adapter, dtype, device, trust_remote_code, device_map).eval(), tokenizer
     return _load_whole(place, dtype, device, device_map, options).eval(), tokenizer
+
+
+def load_tokenizer(place: str, revision: str, trust_remote_code: bool) -> Any:
+    """An adapter's own, else its base's."""
+    words = place if not find_adapter(place) or any(Path(place).glob("tokenizer*")) else base_place(place)
+    options = {"revision": revision, "trust_remote_code": trust_remote_code}
+    return _loaded(place, "tokenizer", lambda: AutoTokenizer.from_pretrained(words, **options))
 
 
 def _load_adapted(adapter: AdapterFolder, dtype: str, device: str, trust_remote_code: bool, device_map: str) -> Any:
