@@ -99,6 +99,7 @@ def test_most_of_what_the_teacher_wrote_stands_in_every_layout(folder: Path, sto
     assert sum(shares) / len(shares) > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("column", ["cot_tail", "cot_head"])
 def test_a_student_learns_from_what_was_kept_without_the_teacher(
     folder: Path, stories260k: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, column: str
