@@ -112,10 +112,15 @@ def _taught(overlaps: Iterable[Row]) -> list[str]:
         if row["shared"]:
             same.setdefault((row["task"], row["shared"], row["questions"], row["input"], row["exact"]), []).append(row["trained_on"])
     return [
-        f"{task}: {shared:,} of its {questions:,} questions share 13 words in a row with what {', '.join(dict.fromkeys(names))} was "
+        f"{task}: {shared:,} of its {questions:,} questions share 13 words in a row with what {_were(names)} "
         f"trained on ({source}), {exact:,} are there word for word; prepare's `decontaminate` leaves them out."
         for (task, shared, questions, source, exact), names in same.items()
     ]
+
+
+def _were(names: Iterable[str]) -> str:
+    found = list(dict.fromkeys(names))
+    return f"{found[0]} was" if len(found) == 1 else f"{', '.join(found[:-1])} and {found[-1]} were"
 
 
 def _unknown_template(students: Sequence[Row]) -> list[str]:

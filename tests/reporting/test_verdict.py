@@ -104,5 +104,5 @@ def test_a_metric_that_is_no_share_is_said_in_its_own_unit() -> None:
 def test_questions_that_were_trained_on_are_said():
     found = {"task": "creak", "trained_on": "cot_head", "input": "postprocess", "questions": 1371, "exact": 2, "shared": 12}
     assert "creak: 12 of its 1,371 questions share 13 words in a row with what cot_head was trained on" in said_of(overlaps=[found])
-    assert "with what cot_head, text was trained on" in said_of(overlaps=[found, {**found, "trained_on": "text"}])
+    assert "with what cot_head and text were trained on" in said_of(overlaps=[found, {**found, "trained_on": "text"}])
     assert "share 13 words" not in said_of(overlaps=[{**found, "exact": 0, "shared": 0}])
