@@ -191,7 +191,6 @@ def test_mmlu_measures_the_validation_split_as_teacherlm_did_and_the_test_split_
         ("mmlu_anatomy", {}, r"task 'mmlu_anatomy': .*has no split 'validation' about anatomy \(found: test\); `split` says which"),
         ("mmlu_anatomy", {"split": "train"}, r"has no split 'train' about anatomy \(found: test\)"),
         ("mmlu_astronomy", {"split": "test"}, "has no file of the subject astronomy"),
-        pytest.param("mmlu_astrology", {}, "No task named 'mmlu_astrology'. Did you mean 'mmlu_astronomy'", marks=pytest.mark.slow),
         ("commonsense_qa", {}, r"x\.jsonl:2: there is no 'answerKey'"),
         ("ecqa", {"split": {"creak": "test"}}, r"split\.creak: is not among the tasks measured \(ecqa\)"),
     ],

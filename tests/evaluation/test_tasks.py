@@ -50,6 +50,7 @@ def lettered_rows(count: int = 6) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_creak_reads_the_published_folder_one_file_and_a_saved_dataset(creak: Path, tmp_path: Path) -> None:
     rows = rows_of(creak / "dev.json")[:20]
@@ -153,6 +154,8 @@ def test_unknown_names_suggest_the_nearest_and_patterns_without_match_are_refuse
     write(tmp_path / "a.yaml", "task: abc_one\ncustom_dataset: !function _x.y\n")
     with pytest.raises(UserError, match=r"No task named 'creek'\. Did you mean 'creak'\?"):
         load_tasks(["creek"], [tmp_path], TaskOptions())
+    with pytest.raises(UserError, match=r"No task named 'mmlu_astrology'\. Did you mean 'mmlu_astronomy'\?"):
+        load_tasks(["mmlu_astrology"], [tmp_path], TaskOptions())
     with pytest.raises(UserError, match=r"no task matches 'zzz_\*'"):
         load_tasks(["zzz_*"], [tmp_path], TaskOptions())
 
