@@ -59,12 +59,17 @@ def real_command(room: str, name: str) -> Any:
     single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     found = find(room, name)
     if room == "stages":
-        from teacherlm.launch.by_hand import perform_by_hand
         from teacherlm.options import stage_callback
 
-        found = stage_callback(name, found, perform_by_hand)
+        found = stage_callback(name, found, _perform)
     single.command(name, help=docstring(files(room)[name.replace("-", "_")]), context_settings=SETTINGS)(found)
     return typer.main.get_command(single)
+
+
+def _perform(*given: Any, **named: Any) -> None:
+    from teacherlm.launch.by_hand import perform_by_hand  # not for a `--help`
+
+    perform_by_hand(*given, **named)
 
 
 def plugin_arguments(words: list[str]) -> list[Path]:
