@@ -43,8 +43,8 @@ def run_tokenising(folder: str, tokenizer: str) -> None:
     from teacherlm.training.tokens import read_tokens
 
     config = FinetuneConfig(input=Path(folder), output=Path(folder, "out"), model=tokenizer, train_on="cot_tail")
+    table = read_table(config.input)  # imports `datasets`
     began = time.monotonic()
-    table = read_table(config.input)
     reader = Reader(AutoTokenizer.from_pretrained(tokenizer), "student")
     tokens = read_tokens(config, table, reader, Sft(Causal()), Causal(), 512, specs_of(table))
     print(json.dumps({"seconds": time.monotonic() - began, "tokens": tokens.trained.tokens}))
