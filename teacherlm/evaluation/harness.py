@@ -15,6 +15,7 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import normalize_gen_kwargs
 
 from teacherlm.engines.bodies.held import Held
+from teacherlm.engines.bodies.pairs import Pairs
 from teacherlm.engines.bodies.transformers import TransformersEngine
 from teacherlm.engines.transformers import check_model_folder
 from teacherlm.errors import UserError
@@ -41,7 +42,7 @@ class EngineLM(HFLM):  # type: ignore[misc]
 
     add_bos_token: bool | None
 
-    def __init__(self, engine: TransformersEngine, batch_size: int, protocol: Protocol = "lm_eval") -> None:
+    def __init__(self, engine: TransformersEngine, batch_size: int, protocol: Protocol = "lm_eval", pairs: Pairs | None = None) -> None:
         noted = logging.getLogger("lm_eval.models.huggingface")
         level = noted.level
         noted.setLevel(logging.ERROR)  # it warns that a model in memory was given, which is the point
@@ -50,6 +51,7 @@ class EngineLM(HFLM):  # type: ignore[misc]
         noted.setLevel(level)
         self.engine = engine
         self.protocol = protocol
+        self.pairs = pairs or Pairs()
         self.kept: Kept = InMemory()
 
     @contextmanager
@@ -63,6 +65,10 @@ class EngineLM(HFLM):  # type: ignore[misc]
             self.add_bos_token, self.engine.texts.rendered = before, False
 
     def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+        key = context, continuation, self.add_bos_token, self.engine.seq2seq
+        return self.pairs.of(key, lambda: self._encode_anew(context, continuation))
+
+    def _encode_anew(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
         if self.protocol == "teacherlm" and not self.engine.seq2seq:
             context_ids, continuation_ids = (self.tok_encode(text, add_special_tokens=False) for text in (context, continuation))
         else:
@@ -201,4 +207,5 @@ def build_student(student: Student, options: LoadOptions, held: Held) -> "Engine
         check_model_folder(Path(student.path))
     model, tokenizer = held.load(student.path, options.revision, options.dtype, options.device, options.trust_remote_code)
     identity = f"{student.name}@{student.content}, {options.dtype}, seed {options.seed}"
-    return EngineLM(TransformersEngine(model, tokenizer, identity, Load(rows=options.batch_size)), options.batch_size, options.protocol)
+    engine = TransformersEngine(model, tokenizer, identity, Load(rows=options.batch_size))
+    return EngineLM(engine, options.batch_size, options.protocol, held.pairs.of(tokenizer))

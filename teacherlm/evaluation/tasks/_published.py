@@ -5,6 +5,7 @@ as it was taught.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import pyarrow as pa
 from datasets import Dataset, Features, List, Value
 
 from teacherlm.catalog import find
@@ -77,7 +78,8 @@ def as_rows(found: Iterable[Question | BadRow], template: str, place: str, more:
         raise ValueError(str(error)) from None
     if not rows:
         raise ValueError(f"{place}: there are no questions.")
-    return worded(Dataset.from_list(rows, features=Features({**FEATURES, **dict.fromkeys(more or {}, Value("string"))})))
+    columns = Features({**FEATURES, **dict.fromkeys(more or {}, Value("string"))})
+    return worded(Dataset(pa.Table.from_pylist(rows, schema=columns.arrow_schema)))  # `from_list` looks at every value once more
 
 
 def _row(layout: RowLayout, question: Question, more: Columns) -> dict[str, Any]:

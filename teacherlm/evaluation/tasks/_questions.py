@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, DatasetDict, Features, List, Value, load_from_disk
+import pyarrow as pa
+from datasets import Dataset, DatasetDict, Features, List, Value, concatenate_datasets, load_from_disk
 
 COLUMNS = ("id", "prompt", "choices", "answer", "answer_rule", "template")
 WORDED = ("stated", "letter_prefix", "options")
@@ -88,11 +89,12 @@ def _ours(rows: Dataset, data: str, more: Sequence[str]) -> Dataset:
 
 def worded(rows: Dataset) -> Dataset:
     """The rows with what the template of each adds."""
-    columns = rows.to_dict()
+    columns = rows.select_columns(["template", "answer", "choices"]).to_dict()
     words = [_words(*row) for row in zip(columns["template"], columns["answer"], columns["choices"], strict=True)]
     kinds = {"stated": Value("string"), "letter_prefix": Value("string"), "options": List(Value("string"))}
     added = {name: [row[i] for row in words] for i, name in enumerate(WORDED)}
-    return Dataset.from_dict({**columns, **added}, features=Features({**rows.features, **kinds}))
+    table = pa.table(added, schema=Features(kinds).arrow_schema)
+    return concatenate_datasets([rows, Dataset(table)], axis=1)
 
 
 def _words(spec: str, answer: str, choices: list[str]) -> tuple[str, str, list[str]]:
