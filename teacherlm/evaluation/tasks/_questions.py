@@ -94,7 +94,8 @@ def worded(rows: Dataset) -> Dataset:
     kinds = {"stated": Value("string"), "letter_prefix": Value("string"), "options": List(Value("string"))}
     added = {name: [row[i] for row in words] for i, name in enumerate(WORDED)}
     table = pa.table(added, schema=Features(kinds).arrow_schema)
-    return concatenate_datasets([rows, Dataset(table)], axis=1)
+    bare = rows.remove_columns([name for name in WORDED if name in rows.column_names])  # they may have been worded before
+    return concatenate_datasets([bare, Dataset(table)], axis=1)
 
 
 def _words(spec: str, answer: str, choices: list[str]) -> tuple[str, str, list[str]]:
