@@ -94,8 +94,7 @@ def build(settings: VllmSettings, seed: int = 0, load: Load | None = None) -> La
 
     Raises: UserError at once where vLLM is missing, and for a folder without safetensors or tokenizer.
     """
-    if find_spec("vllm") is None:
-        raise UserError("engine vllm: vLLM is not installed; pip install 'teacherlm[vllm]'")
+    require_installed()
     place = resolve_model(settings.model)
     if Path(place).exists():
         if is_adapter_folder(Path(place)):
@@ -115,6 +114,12 @@ def build(settings: VllmSettings, seed: int = 0, load: Load | None = None) -> La
         return body.start_engine(place, settings, identity, load or Load())
 
     return Late(identity, loaded)
+
+
+def require_installed() -> None:
+    """Raises: UserError where vLLM is missing."""
+    if find_spec("vllm") is None:
+        raise UserError("engine vllm: vLLM is not installed; pip install 'teacherlm[vllm]'")
 
 
 def identify(settings: VllmSettings, seed: int) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from teacherlm.evaluation.measured import Measured, measured
-from teacherlm.evaluation.students import Protocol, Student
+from teacherlm.evaluation.students import Engine, Protocol, Student
 
 if TYPE_CHECKING:
     from teacherlm.evaluation.loading import LoadedTask
@@ -34,17 +34,20 @@ class Manner:
     version: int
     """Of the stage."""
     protocol: Protocol = "lm_eval"
+    engine: Engine = "transformers"
 
 
 def build_cell(student: Student, task: "LoadedTask", manner: Manner, output: Path) -> Cell:
     """Raises: UserError for a student and a task that do not go together."""
-    from teacherlm.evaluation.loading import require_generation
+    from teacherlm.evaluation.loading import require_generation, require_plain_writing
     from teacherlm.evaluation.turns import chat_of
 
     if student.api:
         require_generation(task, student.name)
+    elif manner.engine == "vllm":
+        require_plain_writing(task, student)
     chat = None if student.api else chat_of(student, task)  # there the server puts the turns
-    settings: dict[str, Any] = {**_manner(manner, task), **({"chat": asdict(chat)} if chat else {})}
+    settings: dict[str, Any] = {**_manner(manner, student, task), **({"chat": asdict(chat)} if chat else {})}
     if student.is_encoder_decoder:
         settings["letters_begin_in"] = "decoder"
     if student.prefix:
@@ -54,9 +57,11 @@ def build_cell(student: Student, task: "LoadedTask", manner: Manner, output: Pat
     return Cell(student, task, chat, measured(output, student.content, task.content, settings))
 
 
-def _manner(manner: Manner, task: "LoadedTask") -> dict[str, Any]:
-    """The protocol decides nothing where a student only writes."""
+def _manner(manner: Manner, student: Student, task: "LoadedTask") -> dict[str, Any]:
+    """The protocol decides nothing where a student only writes, the engine where it is a server."""
     told = asdict(manner)
+    if student.api or manner.engine == "transformers":
+        del told["engine"]
     if manner.protocol == "lm_eval" or all(instance.request_type == "generate_until" for instance in task.task.instances):
         del told["protocol"]
     return told

@@ -203,9 +203,18 @@ def build_student(student: Student, options: LoadOptions, held: Held) -> "Engine
         from teacherlm.engines.openai import build
 
         return HostedLM(build(student.api, options.seed))
+    if options.engine == "vllm":
+        return HostedLM(_in_vllm(student, options))
     if Path(student.path).exists():
         check_model_folder(Path(student.path))
     model, tokenizer = held.load(student.path, options.revision, options.dtype, options.device, options.trust_remote_code)
     identity = f"{student.name}@{student.content}, {options.dtype}, seed {options.seed}"
     engine = TransformersEngine(model, tokenizer, identity, Load(rows=options.batch_size))
     return EngineLM(engine, options.batch_size, options.protocol, held.pairs.of(tokenizer))
+
+
+def _in_vllm(student: Student, options: LoadOptions) -> Engine:
+    from teacherlm.engines.vllm import VllmSettings, build
+
+    how = {"dtype": options.dtype, "trust_remote_code": options.trust_remote_code, "revision": options.revision}
+    return build(VllmSettings.model_validate({"model": student.path, **how}), options.seed, Load(rows=options.batch_size))

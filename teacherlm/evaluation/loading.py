@@ -17,6 +17,7 @@ from teacherlm.evaluation.failures import Failures
 from teacherlm.evaluation.finding import configs_of, expand, manager_of
 from teacherlm.evaluation.shots import drawn_well
 from teacherlm.evaluation.stock import STOCK, stock_manager
+from teacherlm.evaluation.students import Student
 from teacherlm.prompts import gathered, short_name, template
 
 Shots = int | Sequence[int] | Mapping[str, int | Sequence[int]] | None
@@ -93,6 +94,16 @@ def require_generation(loaded: LoadedTask, student: str) -> None:
             f"task '{loaded.name}' weighs answers by their log-probabilities, which {student} does not give behind its API; "
             "measure it by what it writes, with `questions` or another task that generates."
         )
+
+
+def require_plain_writing(loaded: LoadedTask, student: Student) -> None:
+    """Raises: UserError for what engine vllm is not asked: letters, which are plain lm-eval's, and a student that was taught in turns."""
+    from teacherlm.evaluation.turns import chat_of
+
+    if any(instance.request_type != "generate_until" for instance in loaded.task.instances):
+        raise UserError(f"engine vllm: the task '{loaded.name}' weighs answers; take engine transformers, or a task that generates.")
+    if student.prefix or student.is_encoder_decoder or chat_of(student, loaded):
+        raise UserError(f"engine vllm: {student.name} is asked in turns, by a prefix or as an encoder-decoder; use engine transformers.")
 
 
 def load_tasks(

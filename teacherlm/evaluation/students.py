@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 Protocol = Literal["lm_eval", "teacherlm"]
 """How a question and a letter weighed behind it become tokens: as plain lm-eval does, or apart and without a BOS as TeacherLM did."""
 
+Engine = Literal["transformers", "vllm"]
+"""What writes the answers of a student that is at hand."""
+
 
 @dataclass(frozen=True)
 class Student:
@@ -81,6 +84,7 @@ class LoadOptions:
     seed: int = 0
     trust_remote_code: bool = False
     protocol: Protocol = "lm_eval"
+    engine: Engine = "transformers"
 
 
 def find_students(model: str, revision: str, which: Literal["all", "last", "best"], api: ApiSettings | None = None) -> list[Student]:

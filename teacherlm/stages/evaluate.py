@@ -17,7 +17,7 @@ from teacherlm.evaluation.measured import FOLDER
 from teacherlm.evaluation.measuring import Measuring, forget_answers
 from teacherlm.evaluation.permuting import permuted
 from teacherlm.evaluation.preds import require_one, write_preds
-from teacherlm.evaluation.students import LoadOptions, Protocol, Student, damaged_checkpoints, find_students, refuse_mismatch
+from teacherlm.evaluation.students import Engine, LoadOptions, Protocol, Student, damaged_checkpoints, find_students, refuse_mismatch
 from teacherlm.evaluation.watching import arriving
 from teacherlm.hosted.settings import ApiSettings
 from teacherlm.log import say
@@ -82,6 +82,8 @@ class EvaluateConfig(StageConfig):
     protocol: Protocol = "lm_eval"
     """How a question and a letter weighed behind it become tokens: lm_eval together, with the BOS that the tokenizer adds, as plain lm_eval
     does; teacherlm apart and without a BOS, as TeacherLM's own evaluation did."""
+    engine: Engine = "transformers"
+    """What writes the answers: transformers, or vllm where it is installed (whole models, and tasks that generate, not asked in turns)."""
     include_path: list[Input] = []
     """Folders with your own lm-eval task YAMLs."""
     allow_template_mismatch: bool = False
@@ -134,6 +136,12 @@ class EvaluateConfig(StageConfig):
     def _watches_all(self) -> "EvaluateConfig":
         if self.watch and self.checkpoints != "all":
             raise UserError(f"watch: which checkpoint is the {self.checkpoints} is known when the training is finished; evaluate it then.")
+        return self
+
+    @model_validator(mode="after")
+    def _is_whole_in_vllm(self) -> "EvaluateConfig":
+        if self.engine == "vllm" and self.dtype in ("int8", "nf4"):
+            raise UserError(f"engine vllm: does not read dtype {self.dtype}; engine transformers does.")
         return self
 
 
@@ -190,7 +198,7 @@ def _cells(config: EvaluateConfig, students: Sequence[Student], tasks: "Sequence
     for student in students:
         for task in tasks:
             refuse_mismatch(student, task, config.allow_template_mismatch)
-    manner = Manner(config.dtype, config.seed, VERSION, config.protocol)
+    manner = Manner(config.dtype, config.seed, VERSION, config.protocol, config.engine)
     cells = [build_cell(student, task, manner, config.output) for student in students for task in tasks]
     if config.pred_save_path is not None:
         require_one(cells, config.pred_save_path)
@@ -199,7 +207,11 @@ def _cells(config: EvaluateConfig, students: Sequence[Student], tasks: "Sequence
 
 def _measuring(config: EvaluateConfig, failures: Failures) -> Measuring:
     c = config
-    options = LoadOptions(c.revision, c.dtype, c.device, c.batch_size, c.seed, c.trust_remote_code, c.protocol)
+    if c.engine == "vllm":
+        from teacherlm.engines.vllm import require_installed
+
+        require_installed()
+    options = LoadOptions(c.revision, c.dtype, c.device, c.batch_size, c.seed, c.trust_remote_code, c.protocol, c.engine)
     return Measuring(options, failures)
 
 
