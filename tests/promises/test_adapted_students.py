@@ -191,7 +191,7 @@ def test_evaluate_measures_every_checkpoint_and_knows_another_base(data, base, s
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("adapter", ["lora", "bottleneck"])
+@pytest.mark.parametrize("adapter", ["lora", "qlora", "bottleneck"])
 def test_a_base_is_loaded_once_for_all_its_checkpoints_and_each_scores_as_when_measured_alone(students, tmp_path, monkeypatch, adapter):
     from teacherlm.engines.bodies import loading
 
