@@ -44,6 +44,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         os.environ["TEACHERLM_CACHE"] = before
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where several processes share the tests: a file stays in one of them, and the one Slurm serves all tests that ask for it."""
     for item in items:

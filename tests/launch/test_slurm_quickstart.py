@@ -33,7 +33,7 @@ def submitted(slurm: Cluster, run: Path, sets: list[str]) -> None:
 def numbers(run: Path) -> list[dict[str, Any]]:
     """Of the report, without what a clock decides."""
     rows = json.loads((run / "report/report.json").read_text())["rows"]
-    timed = ("seconds", "tokens_per_second", "path", "place")
+    timed = ("seconds", "answer_seconds", "tokens_per_second", "path", "place")
     return [{key: value for key, value in row.items() if key not in timed} for row in rows]
 
 

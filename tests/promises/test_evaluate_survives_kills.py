@@ -28,10 +28,16 @@ def started(values):
         os._exit(0)
     return child
 
+def lines(path):
+    try:
+        return path.read_bytes().splitlines()
+    except FileNotFoundError:  # measured to the end since it was listed
+        return []
+
 def answered(output):
     # keys by measurement
     segments = list(Path(output).glob("measured/*/answers/*.jsonl"))
-    return Counter((path.parent, line[:42]) for path in segments for line in path.read_bytes().splitlines() if line.endswith(b"}"))
+    return Counter((path.parent, line[:42]) for path in segments for line in lines(path) if line.endswith(b"}"))
 
 def work(output):
     return len(answered(output)) + 100 * len(list(Path(output).glob("measured/*/result.json")))
