@@ -51,10 +51,12 @@ def read_measurements(
 
 
 def name_teachers(results: Iterable[Result], teachers: Iterable[str]) -> list[Result]:
-    """Evaluations of a model that wrote the rationales bear its role; not where the students began as that very model."""
+    """Evaluations of a model that wrote the rationales bear its role; not where the students began as that very model, nor where a
+    student taught itself.
+    """
     results, known = list(results), {place for place in teachers if place}
     bases = {result.student.model for result in results if result.student.run and result.student.run not in known}
-    known -= bases
+    known -= bases | {result.student.run for result in results if result.student.teaches_itself}
 
     def named(student: Student) -> Student:
         return replace(student, trained_on=TEACHER, seed=None) if student.run in known or student.model in known else student

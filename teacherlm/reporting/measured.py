@@ -39,6 +39,9 @@ class Student:
     of_run: str = ""
     """The run that made it, where its label alone would be that of another run's student as well."""
 
+    teaches_itself: bool = False
+    """Made in a round of a pipeline: it may have taught the next one, and is a student all the same."""
+
     @property
     def name(self) -> str:
         """Its label, with the size of its training set and its run where students differ by them."""
@@ -130,7 +133,7 @@ def _trained(run: Path, manifest: Manifest) -> Student:
         trained_on += f", round {entry['round']}"
     subsample = entry.get("subsample") or _part(config.get("subsample"))
     rows = manifest.counts.get("trained") or manifest.counts.get("out")
-    return Student(label, trained_on, config.get("seed"), model, str(run), subsample, rows)
+    return Student(label, trained_on, config.get("seed"), model, str(run), subsample, rows, teaches_itself="round" in entry)
 
 
 def _part(subsample: Any) -> str:
