@@ -41,10 +41,12 @@ def epochs_of(seconds: float, folder: Path) -> int:
 
 
 def test_a_training_cut_by_its_time_is_queued_again_and_ends_with_the_same_weights(slurm: Cluster, tmp_path: Path) -> None:
-    """Slurm gives it two minutes at a time, and warns it after 60 to 90 seconds; it sleeps 30 of them and trains 65 in all."""
-    long = {**QUIET, "epochs": epochs_of(65, tmp_path)}
+    """Slurm gives it two minutes at a time, and warns it after 60 to 90 seconds; it sleeps 20 of them and trains 130 in all, however
+    busy the machine becomes meanwhile.
+    """
+    long = {**QUIET, "epochs": epochs_of(130, tmp_path)}
     assert not run_pipeline(write(tmp_path, "whole", long), [], [], dry_run=False, workers=1, only=[])
-    file = write(tmp_path, "cut", {**long, "slurm": {"time": "2", "setup": [*ON_CPUS, "sleep 30"]}})
+    file = write(tmp_path, "cut", {**long, "slurm": {"time": "2", "setup": [*ON_CPUS, "sleep 20"]}})
     submit_pipeline(file, [], [], dry_run=False)
     end, output = time.monotonic() + 1200, tmp_path / "cut/finetune"
     while read_manifest(output) is None:
