@@ -46,9 +46,9 @@ def test_a_training_cut_by_its_time_is_queued_again_and_ends_with_the_same_weigh
     """
     long = {**QUIET, "epochs": epochs_of(130, tmp_path)}
     assert not run_pipeline(write(tmp_path, "whole", long), [], [], dry_run=False, workers=1, only=[])
-    file = write(tmp_path, "cut", {**long, "slurm": {"time": "2", "setup": [*ON_CPUS, "sleep 20"]}})
+    file = write(tmp_path, "cut", {**long, "slurm": {"time": "2", "requeues": 30, "setup": [*ON_CPUS, "sleep 20"]}})
     submit_pipeline(file, [], [], dry_run=False)
-    end, output = time.monotonic() + 1200, tmp_path / "cut/finetune"
+    end, output = time.monotonic() + 1800, tmp_path / "cut/finetune"
     while read_manifest(output) is None:
         assert time.monotonic() < end, logs_of(tmp_path / "cut") + slurm.ask("scontrol", "show", "job")
         waiting = slurm.ask("squeue", "--noheader", "--states=PENDING", "--format=%A").split()
@@ -58,7 +58,7 @@ def test_a_training_cut_by_its_time_is_queued_again_and_ends_with_the_same_weigh
     slurm.wait_idle()
     manifest, said = read_manifest(output), logs_of(tmp_path / "cut")
     assert manifest is not None and manifest.slurm["restarts"] >= 1, said
-    assert "finetune: stopped by" in said and "is queued again (1 of 10)" in said
+    assert "finetune: stopped by" in said and "is queued again (1 of 30)" in said
     steps = long["epochs"] * STEPS // SETTINGS["epochs"]
     assert learnt(output, steps) == learnt(tmp_path / "whole/finetune", steps)
 
