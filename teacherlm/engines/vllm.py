@@ -16,7 +16,7 @@ from teacherlm.engines.bodies.late import Late
 from teacherlm.engines.transformers import TransformersSettings, check_model_folder, identity_of
 from teacherlm.errors import UserError
 from teacherlm.records import Load
-from teacherlm.stage import Model, Plugin, Runtime
+from teacherlm.stage import Model, Plugin, Runtime, Settings
 from teacherlm.store.adapters import is_adapter_folder
 from teacherlm.store.checkpoints import resolve_model
 
@@ -43,14 +43,9 @@ ENVIRONMENT = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1", "VLLM_
 """Unless the user says otherwise: it says what went wrong, reports nothing to its makers, and starts processes without our threads."""
 
 
-class VllmSettings(ChosenSettings):
-    name: Literal["vllm"] = "vllm"
-    model: Model
-    """A model folder, the output of `finetune` (its last checkpoint), or a hub id; safetensors only."""
-    revision: str = "main"
-    """Branch, tag or commit of a hub model."""
-    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
-    """Precision of the weights; auto: as they were saved."""
+class VllmOptions(Settings):
+    """How vLLM runs a model, whichever it is."""
+
     quantization: str = ""
     """One of vLLM's methods (fp8, bitsandbytes, awq, ...); by default what the model's own config says, if anything."""
     tensor_parallel: Annotated[Runtime[int], Field(ge=1)] = 1
@@ -61,12 +56,6 @@ class VllmSettings(ChosenSettings):
     """Share of each GPU's memory that vLLM takes, for weights and cache together."""
     max_model_len: Annotated[int | None, Field(ge=2)] = None
     """Most tokens of prompt and text together; by default the model's own. A smaller one leaves room for more rows at once."""
-    chat: bool = False
-    """The prompt is one user turn in the model's chat template; otherwise the model continues it as it stands."""
-    system: str = ""
-    """The system turn before it (with chat only)."""
-    trust_remote_code: bool = False
-    """Run code that comes with the model. Only for models you trust."""
     engine_args: dict[str, Any] = {}
     """Further engine arguments of vLLM, under its own names: {enforce_eager: true, kv_cache_dtype: fp8}."""
 
@@ -81,6 +70,22 @@ class VllmSettings(ChosenSettings):
         if value.get("load_format") in PICKLED:
             raise UserError(f"load_format: '{value['load_format']}' may read pickled weights, which can run code; use safetensors.")
         return value
+
+
+class VllmSettings(VllmOptions, ChosenSettings):
+    name: Literal["vllm"] = "vllm"
+    model: Model
+    """A model folder, the output of `finetune` (its last checkpoint), or a hub id; safetensors only."""
+    revision: str = "main"
+    """Branch, tag or commit of a hub model."""
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    """Precision of the weights; auto: as they were saved."""
+    chat: bool = False
+    """The prompt is one user turn in the model's chat template; otherwise the model continues it as it stands."""
+    system: str = ""
+    """The system turn before it (with chat only)."""
+    trust_remote_code: bool = False
+    """Run code that comes with the model. Only for models you trust."""
 
     @model_validator(mode="after")
     def _system_needs_chat(self) -> "VllmSettings":
@@ -125,9 +130,13 @@ def require_installed() -> None:
 def identify(settings: VllmSettings, seed: int) -> str:
     """The model as the transformers engine names it, and that vLLM writes: its random draws are its own."""
     model = TransformersSettings(model=settings.model, revision=settings.revision, dtype=settings.dtype)
-    changed = settings.model_dump(include=set(DECISIVE), exclude_defaults=True)
-    how = f" {blake2b(json.dumps(changed, sort_keys=True, default=str).encode(), digest_size=4).hexdigest()}" if changed else ""
-    return f"{identity_of(model, seed)}, vllm{how}"
+    return f"{identity_of(model, seed)}, {name_of(settings)}"
+
+
+def name_of(options: VllmOptions) -> str:
+    """`vllm`, and a digest of the settings that change what it writes."""
+    changed = options.model_dump(include=set(DECISIVE), exclude_defaults=True)
+    return f"vllm {blake2b(json.dumps(changed, sort_keys=True, default=str).encode(), digest_size=4).hexdigest()}" if changed else "vllm"
 
 
 ENGINE = Plugin(VllmSettings, build)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from teacherlm.evaluation.measured import Measured, measured
-from teacherlm.evaluation.students import Engine, Protocol, Student
+from teacherlm.evaluation.students import Protocol, Student
 
 if TYPE_CHECKING:
     from teacherlm.evaluation.loading import LoadedTask
@@ -34,18 +34,19 @@ class Manner:
     version: int
     """Of the stage."""
     protocol: Protocol = "lm_eval"
-    engine: Engine = "transformers"
+    engine: str = "transformers"
+    """What writes the answers; of vLLM with the settings that change them."""
 
 
 def build_cell(student: Student, task: "LoadedTask", manner: Manner, output: Path) -> Cell:
     """Raises: UserError for a student and a task that do not go together."""
-    from teacherlm.evaluation.loading import require_generation, require_plain_writing
+    from teacherlm.evaluation.loading import require_generation, require_writing
     from teacherlm.evaluation.turns import chat_of
 
     if student.api:
         require_generation(task, student.name)
-    elif manner.engine == "vllm":
-        require_plain_writing(task, student)
+    elif manner.engine != "transformers":
+        require_writing(task, student)
     chat = None if student.api else chat_of(student, task)  # there the server puts the turns
     settings: dict[str, Any] = {**_manner(manner, student, task), **({"chat": asdict(chat)} if chat else {})}
     if student.is_encoder_decoder:

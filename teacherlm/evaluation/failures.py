@@ -19,8 +19,8 @@ class Failures:
     """What somebody's code raised; the traceback was shown."""
 
     @contextmanager
-    def noted(self, what: str) -> Iterator[None]:
-        """What fails inside is said and noted, and work goes on behind it. `what`: such as `task 'creak'`."""
+    def noted(self, what: str, culprit: str = "its code") -> Iterator[None]:
+        """What fails inside is said and noted, and work goes on behind it. `what`: such as `task 'creak'`; `culprit`: who raised."""
         try:
             yield
         except Stopped:
@@ -30,7 +30,7 @@ class Failures:
         except Exception as error:
             for line in "".join(traceback.format_exception(error)).rstrip().split("\n"):
                 say(line)
-            self._note(self.bugs, f"{what}: its code raised {_named(error)}")
+            self._note(self.bugs, f"{what}: {culprit} raised {_named(error)}")
 
     def _note(self, lines: list[str], line: str) -> None:
         say(f"failed: {line}")

@@ -18,6 +18,8 @@ from teacherlm.engines.bodies.held import Held
 from teacherlm.engines.bodies.pairs import Pairs
 from teacherlm.engines.bodies.transformers import TransformersEngine
 from teacherlm.engines.transformers import check_model_folder
+from teacherlm.engines.vllm import VllmOptions, VllmSettings
+from teacherlm.engines.vllm import build as build_vllm
 from teacherlm.errors import UserError
 from teacherlm.evaluation.beginnings import beginning, moved
 from teacherlm.evaluation.kept import InMemory, Kept, as_completion, as_weighed, completed, heed_wish, in_batches, weighed_key
@@ -194,6 +196,27 @@ class HostedLM:
         return ""
 
 
+class WritingLM(HostedLM):
+    """A student that vLLM runs here: it is asked as one in memory is, and only writes."""
+
+    engine: Any
+    """A VllmEngine; vLLM is imported where it is wanted only."""
+
+    def tok_encode(self, text: str) -> list[int]:
+        [ids] = self.engine.encode([text])
+        return list(ids)
+
+    @contextmanager
+    def rendered(self) -> Iterator[None]:
+        """While this lasts, prompts bring their special tokens, and none are added."""
+        before = self.engine.rendered
+        self.engine.rendered = True
+        try:
+            yield
+        finally:
+            self.engine.rendered = before
+
+
 def build_student(student: Student, options: LoadOptions, held: Held) -> "EngineLM | HostedLM":
     """A student in memory, or at the other end of the line. `held`: what is there of the one before.
 
@@ -203,8 +226,8 @@ def build_student(student: Student, options: LoadOptions, held: Held) -> "Engine
         from teacherlm.engines.openai import build
 
         return HostedLM(build(student.api, options.seed))
-    if options.engine == "vllm":
-        return HostedLM(_in_vllm(student, options))
+    if options.vllm:
+        return WritingLM(_in_vllm(student, options, options.vllm))
     if Path(student.path).exists():
         check_model_folder(Path(student.path))
     model, tokenizer = held.load(student.path, options.revision, options.dtype, options.device, options.trust_remote_code)
@@ -213,8 +236,8 @@ def build_student(student: Student, options: LoadOptions, held: Held) -> "Engine
     return EngineLM(engine, options.batch_size, options.protocol, held.pairs.of(tokenizer))
 
 
-def _in_vllm(student: Student, options: LoadOptions) -> Engine:
-    from teacherlm.engines.vllm import VllmSettings, build
-
-    how = {"dtype": options.dtype, "trust_remote_code": options.trust_remote_code, "revision": options.revision}
-    return build(VllmSettings.model_validate({"model": student.path, **how}), options.seed, Load(rows=options.batch_size))
+def _in_vllm(student: Student, options: LoadOptions, how: VllmOptions) -> Engine:
+    """Loaded at once: every cell that comes here has something to ask."""
+    own = {"dtype": options.dtype, "trust_remote_code": options.trust_remote_code, "revision": options.revision}
+    settings = VllmSettings.model_validate({**how.model_dump(), "model": student.path, **own})
+    return build_vllm(settings, options.seed, Load(rows=options.batch_size)).loaded

@@ -96,14 +96,12 @@ def require_generation(loaded: LoadedTask, student: str) -> None:
         )
 
 
-def require_plain_writing(loaded: LoadedTask, student: Student) -> None:
-    """Raises: UserError for what engine vllm is not asked: letters, which are plain lm-eval's, and a student that was taught in turns."""
-    from teacherlm.evaluation.turns import chat_of
-
+def require_writing(loaded: LoadedTask, student: Student) -> None:
+    """Raises: UserError for what engine vllm is not asked: letters, which are plain lm-eval's, and encoder-decoders."""
     if any(instance.request_type != "generate_until" for instance in loaded.task.instances):
         raise UserError(f"engine vllm: the task '{loaded.name}' weighs answers; take engine transformers, or a task that generates.")
-    if student.prefix or student.is_encoder_decoder or chat_of(student, loaded):
-        raise UserError(f"engine vllm: {student.name} is asked in turns, by a prefix or as an encoder-decoder; use engine transformers.")
+    if student.is_encoder_decoder:
+        raise UserError(f"engine vllm: {student.name} is an encoder-decoder, which it does not run; use engine transformers.")
 
 
 def load_tasks(

@@ -37,7 +37,7 @@ class Measuring:
         """
         for path, own in groupby(cells, key=lambda cell: cell.student.path):
             heed_wish()
-            with self.failures.noted(path):
+            with self.failures.noted(path, "loading it"):
                 self._measure(list(own))
 
     def _measure(self, cells: Sequence[Cell]) -> None:
@@ -81,11 +81,11 @@ def forget_answers(cell: Cell) -> None:
 @contextmanager
 def _as_taught(cell: Cell, student: "EngineLM | HostedLM") -> Iterator[None]:
     """Behind an API the server puts the turns, and nobody here knows how long its context is."""
-    from teacherlm.evaluation.harness import EngineLM
+    from teacherlm.evaluation.harness import EngineLM, WritingLM
     from teacherlm.evaluation.shots import whole_shots
     from teacherlm.evaluation.turns import put_in_turns
 
-    if not isinstance(student, EngineLM):
+    if not isinstance(student, (EngineLM, WritingLM)):
         yield
         return
     prefix = cell.student.prefix

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from teacherlm.evaluation.harness import EngineLM
+    from teacherlm.evaluation.harness import EngineLM, WritingLM
     from teacherlm.evaluation.loading import LoadedTask
 
 Fits = Callable[[Any, Any], bool]
@@ -54,7 +54,7 @@ def _giving(shots: Sequence[Any]) -> Callable[..., Sequence[Any]]:
     return lambda *_, **__: shots
 
 
-def fits_into(student: "EngineLM", loaded: "LoadedTask", prefix: str = "") -> Fits:
+def fits_into(student: "EngineLM | WritingLM", loaded: "LoadedTask", prefix: str = "") -> Fits:
     """By the student's own tokenizer. `prefix` is what is put before the prompt later."""
     task, context = loaded.task, student.engine.context
     written = task.get_config("output_type") == "generate_until"
@@ -84,7 +84,7 @@ def _ends(task: Any, doc: Any) -> list[str]:
 
 
 @contextmanager
-def whole_shots(loaded: "LoadedTask", student: "EngineLM", prefix: str = "") -> Iterator[None]:
+def whole_shots(loaded: "LoadedTask", student: "EngineLM | WritingLM", prefix: str = "") -> Iterator[None]:
     """While this lasts, no question of the task has more shots than fit. Nothing is built anew where all do."""
     from teacherlm.evaluation.loading import build_requests
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from teacherlm.engines.openai import OpenaiSettings, identity_of
+from teacherlm.engines.vllm import VllmOptions
 from teacherlm.errors import UserError
 from teacherlm.evaluation.measured import checkpoint_content, model_content
 from teacherlm.hosted.settings import ApiSettings
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
 Protocol = Literal["lm_eval", "teacherlm"]
 """How a question and a letter weighed behind it become tokens: as plain lm-eval does, or apart and without a BOS as TeacherLM did."""
-
-Engine = Literal["transformers", "vllm"]
-"""What writes the answers of a student that is at hand."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,8 @@ class LoadOptions:
     seed: int = 0
     trust_remote_code: bool = False
     protocol: Protocol = "lm_eval"
-    engine: Engine = "transformers"
+    vllm: VllmOptions | None = None
+    """How vLLM runs it, where vLLM writes the answers."""
 
 
 def find_students(model: str, revision: str, which: Literal["all", "last", "best"], api: ApiSettings | None = None) -> list[Student]:

@@ -12,7 +12,7 @@ from teacherlm.evaluation.students import Student
 from teacherlm.prompts import ANY, Chat, find_template, short_name
 
 if TYPE_CHECKING:
-    from teacherlm.evaluation.harness import EngineLM
+    from teacherlm.evaluation.harness import EngineLM, WritingLM
     from teacherlm.evaluation.loading import LoadedTask
 
 
@@ -36,7 +36,7 @@ def _chats(specs: tuple[str, ...]) -> list[Chat]:
 
 
 @contextmanager
-def put_in_turns(task: "LoadedTask", chat: Chat | None, student: "EngineLM", name: str, prefix: str = "") -> Iterator[None]:
+def put_in_turns(task: "LoadedTask", chat: Chat | None, student: "EngineLM | WritingLM", name: str, prefix: str = "") -> Iterator[None]:
     """While this lasts, the task's requests are as the student's chat template puts them.
 
     `prefix` (`predict: `) stands before every question asked; of a chat in the user's last turn.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from teacherlm import interrupt
+from teacherlm.engines.vllm import VllmOptions, name_of, require_installed
 from teacherlm.errors import UserError
 from teacherlm.evaluation.cells import Cell, Manner, build_cell, metrics_of, result_rows
 from teacherlm.evaluation.failures import Failures
@@ -17,7 +18,7 @@ from teacherlm.evaluation.measured import FOLDER
 from teacherlm.evaluation.measuring import Measuring, forget_answers
 from teacherlm.evaluation.permuting import permuted
 from teacherlm.evaluation.preds import require_one, write_preds
-from teacherlm.evaluation.students import Engine, LoadOptions, Protocol, Student, damaged_checkpoints, find_students, refuse_mismatch
+from teacherlm.evaluation.students import LoadOptions, Protocol, Student, damaged_checkpoints, find_students, refuse_mismatch
 from teacherlm.evaluation.watching import arriving
 from teacherlm.hosted.settings import ApiSettings
 from teacherlm.log import say
@@ -82,8 +83,10 @@ class EvaluateConfig(StageConfig):
     protocol: Protocol = "lm_eval"
     """How a question and a letter weighed behind it become tokens: lm_eval together, with the BOS that the tokenizer adds, as plain lm_eval
     does; teacherlm apart and without a BOS, as TeacherLM's own evaluation did."""
-    engine: Engine = "transformers"
-    """What writes the answers: transformers, or vllm where it is installed (whole models, and tasks that generate, not asked in turns)."""
+    engine: Literal["transformers", "vllm"] = "transformers"
+    """What writes the answers: transformers, or vllm where it is installed (whole models, and tasks that generate)."""
+    vllm: VllmOptions = VllmOptions()
+    """How vLLM runs a student, as settings of the engine vllm: {gpu_memory: 0.5, tensor_parallel: 2, engine_args: {...}}."""
     include_path: list[Input] = []
     """Folders with your own lm-eval task YAMLs."""
     allow_template_mismatch: bool = False
@@ -142,6 +145,8 @@ class EvaluateConfig(StageConfig):
     def _is_whole_in_vllm(self) -> "EvaluateConfig":
         if self.engine == "vllm" and self.dtype in ("int8", "nf4"):
             raise UserError(f"engine vllm: does not read dtype {self.dtype}; engine transformers does.")
+        if self.engine != "vllm" and self.vllm != VllmOptions():
+            raise UserError(f"vllm: says how vLLM runs a student, and the engine is {self.engine}; set engine: vllm too.")
         return self
 
 
@@ -198,7 +203,8 @@ def _cells(config: EvaluateConfig, students: Sequence[Student], tasks: "Sequence
     for student in students:
         for task in tasks:
             refuse_mismatch(student, task, config.allow_template_mismatch)
-    manner = Manner(config.dtype, config.seed, VERSION, config.protocol, config.engine)
+    engine = name_of(config.vllm) if config.engine == "vllm" else config.engine
+    manner = Manner(config.dtype, config.seed, VERSION, config.protocol, engine)
     cells = [build_cell(student, task, manner, config.output) for student in students for task in tasks]
     if config.pred_save_path is not None:
         require_one(cells, config.pred_save_path)
@@ -208,10 +214,9 @@ def _cells(config: EvaluateConfig, students: Sequence[Student], tasks: "Sequence
 def _measuring(config: EvaluateConfig, failures: Failures) -> Measuring:
     c = config
     if c.engine == "vllm":
-        from teacherlm.engines.vllm import require_installed
-
         require_installed()
-    options = LoadOptions(c.revision, c.dtype, c.device, c.batch_size, c.seed, c.trust_remote_code, c.protocol, c.engine)
+    vllm = c.vllm if c.engine == "vllm" else None
+    options = LoadOptions(c.revision, c.dtype, c.device, c.batch_size, c.seed, c.trust_remote_code, c.protocol, vllm)
     return Measuring(options, failures)
 
 

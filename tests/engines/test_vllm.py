@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from safetensors.torch import load_file, save_file
+from wide_stories import SMALL, widen
 
 import teacherlm.engines.vllm as light
 from teacherlm import interrupt
@@ -36,7 +35,6 @@ PROMPTS = [
     "One day",
 ]
 WARM = Sampling(temperature=0.9, top_p=0.95, top_k=50)
-SMALL = {"gpu_memory": 0.2, "engine_args": {"enforce_eager": True, "kv_cache_memory_bytes": 1 << 28}}
 with_vllm = pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed (extra [vllm])")
 
 
@@ -93,28 +91,6 @@ def test_the_identity_tells_what_changes_the_text_and_nothing_else():
         {"revision": "v2"},
     ]
     assert len({plain, identify(VllmSettings(model="a/b"), 4), *(identify(VllmSettings(model="a/b", **one), 3) for one in changes)}) == 9
-
-
-def widen(stories: Path, folder: Path, width: int = 32) -> Path:
-    """The same function with wider heads (zeros between): vLLM has no attention of width 8."""
-    shutil.copytree(stories, folder, copy_function=shutil.copyfile)
-    folder.chmod(0o755)
-    config = json.loads((stories / "config.json").read_text())
-    narrow = config["head_dim"]
-    by = width // narrow
-    # The rotary pair (j, j + narrow / 2) keeps its frequency at (by * j, by * j + width / 2).
-    places = torch.cat([torch.arange(narrow // 2) * by, torch.arange(narrow // 2) * by + width // 2])
-    weights = load_file(stories / "model.safetensors")
-    for name, weight in weights.items():
-        turned = weight.T if name.endswith("o_proj.weight") else weight
-        if name.endswith(("q_proj.weight", "k_proj.weight", "v_proj.weight", "o_proj.weight")):
-            wide = torch.zeros(turned.shape[0] // narrow, width, turned.shape[1])
-            wide[:, places] = turned.reshape(-1, narrow, turned.shape[1]) * (by**0.5 if ".q_proj" in name else 1)
-            wide = wide.reshape(-1, turned.shape[1])
-            weights[name] = (wide.T if turned is not weight else wide).contiguous()
-    save_file(weights, folder / "model.safetensors", {"format": "pt"})
-    (folder / "config.json").write_text(json.dumps({**config, "head_dim": width}))
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -40,6 +40,8 @@ class Written:
 class VllmEngine:
     """Writes with an engine of vLLM that runs in `loop`, in another thread; ends it when nobody holds this object any more."""
 
+    seq2seq = False
+
     def __init__(
         self,
         running: Running,
@@ -52,6 +54,8 @@ class VllmEngine:
         is asked for, the turns before the prompt."""
         self.engine, self.loop, self.tokenizer, self.identity = running.engine, running.loop, tokenizer, identity
         self.ends, self.conversation = list(ends), conversation
+        self.rendered = False
+        """Prompts come in the words of a chat template already."""
         config = running.engine.vllm_config
         self.context: int = config.model_config.max_model_len
         at_once = config.scheduler_config.max_num_seqs * config.parallel_config.data_parallel_size
@@ -72,7 +76,8 @@ class VllmEngine:
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """A chat template brings its special tokens itself."""
-        return list(self.tokenizer(list(texts), add_special_tokens=self.conversation is None, verbose=False)["input_ids"])
+        special = self.conversation is None and not self.rendered
+        return list(self.tokenizer(list(texts), add_special_tokens=special, verbose=False)["input_ids"])
 
     def complete(self, requests: Iterable[tuple[str, Request]]) -> Iterator[Completion]:
         waiting = iter(requests)
