@@ -10,6 +10,8 @@ import orjson
 from teacherlm.store.files import is_rows
 from teacherlm.store.hf import is_dataset_folder
 
+ESCAPES = (rb"\u", rb"\/")
+"""JSON of other writers may spell an id with these, so that its bytes are not ours."""
 Row = dict[str, Any]
 Found = tuple[str, Row]
 """(`file:line`, or `folder: split train, row 12`; the row)."""
@@ -31,7 +33,7 @@ def lines_of(path: Path, column: str, name: str) -> Iterator[Found]:
     mark = orjson.dumps(name)
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
-            if mark in line and (row := orjson.loads(line)).get(column) == name:
+            if any(spelling in line for spelling in (mark, *ESCAPES)) and (row := orjson.loads(line)).get(column) == name:
                 yield f"{path}:{number}", row
 
 

@@ -23,6 +23,8 @@ def follow(name: str, places: Sequence[Path]) -> list[Chapter]:
 
     Raises: UserError where none of them knows it, naming ids that are like it.
     """
+    if any("\ud800" <= character <= "\udfff" for character in name):  # bytes of a command line that were no UTF-8
+        raise UserError(f"{name.encode(errors='backslashreplace').decode()}: is not UTF-8, as every id is.")
     outputs = find_outputs(places)
     story = [chapter for output in outputs for chapter in _chapters(output, name)]
     if all(chapter["stage"] == "finetune" for chapter in story):
