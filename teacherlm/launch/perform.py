@@ -158,7 +158,9 @@ def _clear(place: Path, output: Path, stage: Stage, print_: str, overwrite: bool
         return
     if not overwrite:
         what = "was made with other settings or from other inputs" if begun_fingerprint(place) else "already exists and is not this tool's"
-        raise UserError(f"{place}: {what}; choose another --output, or --overwrite to redo it (the old one moves to {STALE}/).")
+        kept = [name for name in stage.keeps if (work_folder(place) / name).exists()]
+        stays = f"; what is in {' and '.join(kept)} stays, and is not done again" if kept else ""
+        raise UserError(f"{place}: {what}; choose another --output, or --overwrite to redo it (the old one moves to {STALE}/{stays}).")
     set_aside(place, stage.keeps)
 
 

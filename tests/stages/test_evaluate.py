@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import pytest
 from word_students import write_checkpoint, write_questions
 
 from teacherlm.errors import UserError
+from teacherlm.launch.perform import perform
 from teacherlm.parsing import parse_config
 from teacherlm.prompts import template
 from teacherlm.records import Question
 from teacherlm.stages.evaluate import STAGE, EvaluateConfig, evaluate
 from teacherlm.store.files import read_jsonl
+from teacherlm.store.manifest import read_manifest
 
 
 def config(**values: Any) -> EvaluateConfig:
@@ -181,3 +184,44 @@ def test_the_originals_command_line_runs_as_it_was_spelled(tmp_path: Path, creak
     assert done.returncode == 0, done.stderr
     (row,) = rows_of(tmp_path / "out" / "results.jsonl")
     assert (row["checkpoint"], row["task"], row["n"], row["shots"]) == ("stories260k", "creak", 4, 0)
+
+
+def test_each_number_of_shots_is_a_measurement_of_its_own_and_one_more_measures_only_that(
+    stories260k: Path, creak: Path, tmp_path: Path
+) -> None:
+    """As the command reads them: `0,2`, then `{creak: [0, 1, 2], strategyqa_no_facts: 0}` over the same output."""
+    truths = creak.parent / "strategyqa" / "train.json"
+    words = {
+        "input": stories260k,
+        "output": tmp_path / "out",
+        "tasks": "creak,strategyqa_no_facts",
+        "data": {"creak": creak, "strategyqa_no_facts": truths},
+    }
+    words |= {"split": {"strategyqa_no_facts": "train"}, "limit": 6, "device": "cpu"}
+
+    def measured(shots: object, overwrite: bool = False) -> tuple[Mapping[str, int], dict[str, float]]:
+        perform("evaluate", STAGE, config(**words, shots=shots), {}, overwrite=overwrite)
+        done = read_manifest(tmp_path / "out")
+        assert done is not None
+        return done.counts, dict(done.metrics)
+
+    counts, metrics = measured("0,2")
+    assert counts["measured"] == 4
+    assert sorted(metrics) == [f"stories260k.{task}@{shots}.acc" for task in ("creak", "strategyqa_no_facts") for shots in (0, 2)]
+    solved = {
+        (row["task"], row["shots"]): max(
+            asked["prompt"].count("The answer is (") - 1 for asked in rows_of(tmp_path / "out" / row["predictions"])
+        )
+        for row in rows_of(tmp_path / "out" / "results.jsonl")
+    }
+    assert solved == {("creak", 0): 0, ("creak", 2): 2, ("strategyqa_no_facts", 0): 0, ("strategyqa_no_facts", 2): 2}
+    more = {"creak": [0, 1, 2], "strategyqa_no_facts": 0}
+    with pytest.raises(
+        UserError, match=r"--overwrite to redo it \(the old one moves to .stale/; what is in measured stays, and is not done again"
+    ):
+        measured(more)
+    counts, metrics = measured(more, overwrite=True)
+    assert (counts["measured"], counts["already measured"]) == (1, 3)
+    assert sorted(metrics) == [*(f"stories260k.creak@{shots}.acc" for shots in (0, 1, 2)), "stories260k.strategyqa_no_facts.acc"]
+    with pytest.raises(UserError, match=r"shots\.creek: is not among the tasks measured \(creak, strategyqa_no_facts\)"):
+        measured({"creek": 5}, overwrite=True)
