@@ -31,6 +31,8 @@ from teacherlm.records import Completion, Engine, Load, Request, Sampling
 
 DEFAULT_NEW_TOKENS = 256
 """Where a task names no limit; lm-eval's own default."""
+CPU_TOKENS = 2048
+"""Most tokens that a CPU reads in one pass where answers are weighed: more of them are slower (benchmarks/evaluate_checkpoints.py)."""
 UNLIMITED = 2**31
 """Tokens that an encoder with relative positions may read; lm-eval would take the length a T5 was trained on, and cut."""
 UNDERSTOOD = {"until", "max_gen_toks", "do_sample", "temperature", "top_p", "top_k"}
@@ -98,10 +100,29 @@ class EngineLM(HFLM):  # type: ignore[misc]
                 bar.skip(len(batch) - len(missing))
                 if missing:
                     heed_wish()
-                    values = super()._loglikelihood_tokens([requests[place] for place in missing], True, len(missing))
+                    asked = [requests[place] for place in missing]
+                    with self._reading(self._rows_at_once(asked)):
+                        values = super()._loglikelihood_tokens(asked, True)
                     self.kept.append([as_completion(keys[place], value) for place, value in zip(missing, values, strict=True)])
                     bar.advance(len(missing))
         return [as_weighed(self.kept[key]) for key in keys]
+
+    @contextmanager
+    def _reading(self, rows: int) -> Iterator[None]:
+        """While this lasts, lm-eval reads so many rows in one pass."""
+        before = self.batch_size_per_gpu
+        self.batch_size_per_gpu = rows
+        try:
+            yield
+        finally:
+            self.batch_size_per_gpu = before
+
+    def _rows_at_once(self, requests: Sequence[Any]) -> int:
+        """Of a batch all, but on a CPU, whose caches are small."""
+        if self.device.type != "cpu":
+            return len(requests)
+        longest = max(len(context) + len(continuation) for _, context, continuation in requests)
+        return max(1, min(len(requests), CPU_TOKENS // longest))
 
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
         return [_written(one, f"item {request.doc_id}").text for one, request in zip(self.completions(requests), requests, strict=True)]

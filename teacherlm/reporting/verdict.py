@@ -14,7 +14,7 @@ def answer(comparisons: Sequence[Row], baseline: str) -> str:
     """One sentence: the candidate that gains most over the baseline, by how much, how sure."""
     best = headline(comparisons)
     if best is None:
-        return f"Nothing to compare: no student was measured beside one trained on '{baseline}' on the same questions."
+        return f"Nothing to compare: no student was measured beside one trained on '{baseline}' on the same questions"
     same = [row for row in comparisons if (row["student"], row["candidate"]) == (best["student"], best["candidate"])]
     who = best["candidate"] + (f" ({best['student']})" if len({row["student"] for row in comparisons}) > 1 else "")
     sentence = _sentence(best, who, f" of {best['task']}" if len({row["task"] for row in comparisons}) > 1 else "")

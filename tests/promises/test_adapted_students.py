@@ -252,7 +252,8 @@ def test_a_merged_qlora_is_the_numbers_that_its_four_bits_say(students, tmp_path
     assert "quantization_config" not in json.loads((tmp_path / "merged" / "config.json").read_text())
     apart = float((logits(whole) - own).abs().max())
     wide = float((logits(loaded(last(students["qlora"]), "float32")) - own).abs().max())
-    assert apart < 0.05 and apart < wide / 3, "only the rounding of the bf16 sums is left"
+    rounding = float(own.abs().max()) * 2**-8  # of one bf16 sum; how a sum is taken apart differs from processor to processor
+    assert apart < 8 * rounding and apart < wide / 3, "only the rounding of the bf16 sums is left"
     merge(str(students["qlora"]), tmp_path / "half", "bfloat16")
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "half").dtype == torch.bfloat16
 
