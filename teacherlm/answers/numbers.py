@@ -22,6 +22,14 @@ def equal_numbers(one: str, other: str) -> bool:
         return False
 
 
+def is_number(number: str) -> bool:
+    """Whether a plain number is one."""
+    try:
+        return _value(number).is_finite()
+    except ArithmeticError:
+        return False
+
+
 def _value(number: str) -> Decimal:
     """Raises: ArithmeticError for what is no number."""
     above, _, below = number.partition("/")

@@ -45,6 +45,7 @@ class EngineLM(HFLM):  # type: ignore[misc]
     """
 
     add_bos_token: bool | None
+    batch_size_per_gpu: int
 
     def __init__(self, engine: TransformersEngine, batch_size: int, protocol: Protocol = "lm_eval", pairs: Pairs | None = None) -> None:
         noted = logging.getLogger("lm_eval.models.huggingface")

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from teacherlm.answers.numbers import is_number, plain_number
 from teacherlm.reporting.groups import Groups
 from teacherlm.reporting.history import Job
 from teacherlm.reporting.predictions import SHARES, Predictions
@@ -35,11 +36,12 @@ def guessing(answers: Predictions) -> Iterable[dict[str, Any]]:
 
 
 def always(answers: Predictions) -> Iterable[dict[str, Any]]:
-    """The most frequent gold answer, where questions share their few answers."""
+    """The most frequent gold answer, where questions share their few answers, or all are numbers."""
     from teacherlm.reporting.statistics import majority
 
     golds = answers.golds
-    if all(len(gold) == 1 and gold.isalpha() for gold in golds) or 1 < len(set(golds)) <= max(answers.choices, default=0):
+    few = all(len(gold) == 1 and gold.isalpha() for gold in golds) or 1 < len(set(golds)) <= max(answers.choices, default=0)
+    if few or all(is_number(plain_number(gold)) for gold in golds):
         gold, share = majority(golds)
         yield {"name": f"always “{gold}”", "answer": gold, "value": share, "n": len(golds)}
 

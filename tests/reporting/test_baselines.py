@@ -25,12 +25,14 @@ def test_a_random_choice_is_right_once_in_as_many_times_as_there_are_choices(tmp
     assert not list(guessing(answers(tmp_path, "A B", output="The answer is A.")))
 
 
-def test_always_the_same_answer_needs_answers_that_questions_share(tmp_path: Path) -> None:
+def test_always_the_same_answer_needs_few_answers_or_numbers(tmp_path: Path) -> None:
     assert [(row["answer"], row["value"]) for row in always(answers(tmp_path, "B A B B"))] == [("B", 0.75)]
     assert [(row["answer"], row["value"]) for row in always(answers(tmp_path, "yes no no", output=[-1.0, -2.0]))] == [
         ("no", pytest.approx(2 / 3))
     ]
-    assert not list(always(answers(tmp_path, "12 17 12")))
+    assert [(row["answer"], row["value"]) for row in always(answers(tmp_path, "12 17 12 1,000 -3/4"))] == [("12", 0.4)]
+    assert not list(always(answers(tmp_path, "Paris London Paris")))
+    assert not list(always(answers(tmp_path, "12 seventeen 12")))
 
 
 def test_what_a_task_scores_for_copying_is_a_baseline_of_its_metric(tmp_path: Path) -> None:
