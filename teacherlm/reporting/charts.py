@@ -23,10 +23,9 @@ STAND_INS = {
     "#000101": "--ink",
     "#000102": "--line",
     "#000103": "--muted",
-    "#000104": "--card",
     **{f"#0000{i + 1:02x}": f"--s{i}" for i in range(SERIES)},
 }
-INK, LINE, MUTED, CARD = "#000101", "#000102", "#000103", "#000104"
+INK, LINE, MUTED = "#000101", "#000102", "#000103"
 STYLE = {
     "svg.fonttype": "none",
     "text.parse_math": False,
@@ -37,7 +36,6 @@ STYLE = {
     "ytick.color": MUTED,
     "text.color": INK,
 }
-BACKGROUND = {"facecolor": CARD, "edgecolor": "none", "pad": 1.5}
 WIDTH = 4.4
 Points = Sequence[tuple[float, float]]
 
@@ -113,7 +111,7 @@ def draw_forest(intervals: Sequence[Interval], title: str, x: str) -> str:
             colour = _colour(one.colour)
             axes.plot([one.low, one.high], [row, row], color=colour, linewidth=3, solid_capstyle="round")
             axes.plot([one.difference], [row], "o", color=colour, markersize=8)
-            axes.annotate(one.label, (0.0, row - 0.34), xycoords=("axes fraction", "data"), va="center", color=INK, bbox=BACKGROUND)
+            axes.annotate(one.label, (0.0, row - 0.34), xycoords=("axes fraction", "data"), va="center", color=INK)
         axes.set_ylim(len(intervals) - 0.4, -0.75)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
