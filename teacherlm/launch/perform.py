@@ -54,7 +54,7 @@ def perform(name: str, stage: Stage, config: StageConfig, entry: Mapping[str, st
     if not is_main():
         _follow(name, stage, config, place, print_)
         return
-    _clear(place, config.output, stage, print_, overwrite)
+    _clear(place, name, stage, config, print_, overwrite)
     entry = entry or {}
     write_job(place, FrozenJob(name, config.model_dump(mode="json"), print_, entry, tuple(map(str, plugin_folders()))))
     if world_size() == 1 and (processes := getattr(config, "processes", None) or 1) > 1:
@@ -150,18 +150,38 @@ def _occupied(output: Path, keeps: tuple[str, ...]) -> list[Path]:
     return inside + ([output] if folder != output and output.exists() else [])
 
 
-def _clear(place: Path, output: Path, stage: Stage, print_: str, overwrite: bool) -> None:
-    """Make way for the job, or refuse. An attempt with the same fingerprint that was cut short is continued."""
+def _clear(place: Path, name: str, stage: Stage, config: StageConfig, print_: str, overwrite: bool) -> None:
+    """Make way for the job, or refuse. An attempt with the same fingerprint that was cut short is continued.
+
+    One with the same settings whose inputs have changed since, such as a task that failed and was mended, goes on from what it keeps.
+    """
     if place.is_file() and work_folder(place) == place:
         raise UserError(f"{place}: is a file; give a folder.")
     if not _occupied(place, stage.keeps) or (begun_fingerprint(place) == print_ and read_manifest(place) is None):
         return
-    if not overwrite:
+    goes_on = bool(stage.keeps) and read_manifest(place) is None and _was_told_the_same(place, name, stage, config)
+    if goes_on:
+        say(f"{place}: what it reads has changed since it was begun; the beginning moves to {STALE}/, {' and '.join(stage.keeps)} stays.")
+    elif not overwrite:
         what = "was made with other settings or from other inputs" if begun_fingerprint(place) else "already exists and is not this tool's"
         kept = [name for name in stage.keeps if (work_folder(place) / name).exists()]
         stays = f"; what is in {' and '.join(kept)} stays, and is not done again" if kept else ""
         raise UserError(f"{place}: {what}; choose another --output, or --overwrite to redo it (the old one moves to {STALE}/{stays}).")
     set_aside(place, stage.keeps)
+
+
+def _was_told_the_same(place: Path, name: str, stage: Stage, config: StageConfig) -> bool:
+    """Whether what was begun here differs from the job in nothing but the contents of its inputs."""
+    if begun_fingerprint(place) is None:
+        return False
+
+    def of_words(told: StageConfig) -> str:
+        return fingerprint(name, stage, told, lambda *_: "")
+
+    begun = read_job(work_folder(place) / JOB)
+    with suppress(UserError):  # settings of an older version
+        return begun.stage == name and of_words(parse_config(stage.config, begun.config)) == of_words(config)
+    return False
 
 
 def _leave_nothing(place: Path, keeps: tuple[str, ...]) -> None:

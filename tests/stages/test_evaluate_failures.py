@@ -3,12 +3,15 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from teacherlm.errors import Failed, UserError
-from teacherlm.stages.evaluate import EvaluateConfig, evaluate
+from teacherlm.launch.perform import perform
+from teacherlm.stages.evaluate import STAGE, EvaluateConfig, evaluate
 from teacherlm.store.files import read_jsonl
+from teacherlm.store.manifest import read_manifest
 from tests.tiny_models import write_model
 
 TASK = """
@@ -72,6 +75,26 @@ def test_a_plugin_that_raises_is_named_with_its_traceback_and_the_others_are_mea
     done = evaluate(asked)
     assert (done.counts["measured"], done.counts["already measured"]) == (1, 1)
     assert measured(asked.output) == {"sums", "broken"} and before in (asked.output / "results.jsonl").read_bytes()
+
+
+def test_the_same_command_goes_on_when_the_plugin_is_mended_and_another_command_does_not(tmp_path: Path, tasks: Path) -> None:
+    def asked(**more: Any) -> EvaluateConfig:
+        return config(tmp_path, tasks, "broken,sums").model_copy(update=more)
+
+    with pytest.raises(Failed, match="task 'broken': its code raised KeyError"):
+        perform("evaluate", STAGE, asked())
+    before = (tmp_path / "out" / "results.jsonl").read_bytes()
+    with pytest.raises(UserError, match="was made with other settings or from other inputs; choose another --output, or --overwrite"):
+        perform("evaluate", STAGE, asked(seed=2))
+    write_task(tasks, "broken", code="def score(doc, results):\n    return {'acc': doc['gold']}\n")
+    perform("evaluate", STAGE, asked(batch_size=4))
+    done = read_manifest(tmp_path / "out")
+    assert done is not None and (done.counts["measured"], done.counts["already measured"]) == (1, 1)
+    [aside] = (tmp_path / ".stale").rglob("results.jsonl")
+    assert aside.read_bytes() == before
+    write_task(tasks, "broken", code="def score(doc, results):\n    return {'acc': 1}\n")
+    with pytest.raises(UserError, match="was made with other settings or from other inputs"):
+        perform("evaluate", STAGE, asked())
 
 
 def test_a_plugin_that_raises_while_it_is_loaded_does_not_keep_the_others_from_being_measured(
