@@ -39,11 +39,11 @@ def always(answers: Predictions) -> Iterable[dict[str, Any]]:
     """The most frequent gold answer, where questions share their few answers, or all are numbers."""
     from teacherlm.reporting.statistics import majority
 
-    golds = answers.golds
+    golds, numbers = answers.golds, [plain_number(gold) for gold in answers.golds]
     few = all(len(gold) == 1 and gold.isalpha() for gold in golds) or 1 < len(set(golds)) <= max(answers.choices, default=0)
-    if few or all(is_number(plain_number(gold)) for gold in golds):
-        gold, share = majority(golds)
-        yield {"name": f"always “{gold}”", "answer": gold, "value": share, "n": len(golds)}
+    if few or all(map(is_number, numbers)):
+        answer, share = majority(golds if few else numbers)
+        yield {"name": f"always “{answer}”", "answer": answer, "value": share, "n": len(golds)}
 
 
 def copying(answers: Predictions, metric: str) -> Iterable[dict[str, Any]]:

@@ -31,6 +31,7 @@ def test_always_the_same_answer_needs_few_answers_or_numbers(tmp_path: Path) -> 
         ("no", pytest.approx(2 / 3))
     ]
     assert [(row["answer"], row["value"]) for row in always(answers(tmp_path, "12 17 12 1,000 -3/4"))] == [("12", 0.4)]
+    assert [(row["answer"], row["value"]) for row in always(answers(tmp_path, "3+4=7####7 $1,000 7. 1000"))] == [("1000", 0.5)]
     assert not list(always(answers(tmp_path, "Paris London Paris")))
     assert not list(always(answers(tmp_path, "12 seventeen 12")))
 
