@@ -211,5 +211,6 @@ def knowing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def test_students_reach_the_answers_of_a_teacher_that_knows_its_rows_by_heart(knowing, tmp_path, objective):
     architecture, data, teacher = knowing
     scratch = {"layers": 2, "heads": 2, "context": 64, "hidden_size": 48, "architecture": architecture}
-    go(data, tmp_path, **BY_HEART, scratch=scratch, objective={**objective, "teacher": str(teacher)})
+    longer = {**BY_HEART, "epochs": 240}  # with the teacher's 120 some seeds are still on their way: 29 to 32 right
+    go(data, tmp_path, **longer, scratch=scratch, objective={**objective, "teacher": str(teacher)})
     assert right_answers(tmp_path, data, architecture) >= 31
