@@ -192,8 +192,18 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         self.clock.saved(time.time() - began)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+        """Raises: RuntimeError where the original raises ValueError: transformers takes that for weights that DeepSpeed did not gather,
+        writes an empty file and waits for ever for processes to which nothing happened."""
+        try:
+            self._write_weights(output_dir, state_dict)
+        except ValueError as error:
+            raise RuntimeError(f"the weights could not be written: {error}") from error
+
+    def _write_weights(self, output_dir: str | None, state_dict: dict[str, Tensor] | None) -> None:
         """DeepSpeed hands over copies, in which weights that are tied no longer look so; they are written once, as without it."""
         if self.adapter is not None:
+            if not self.args.should_save:  # under DeepSpeed every process comes here; two that write one file tear it
+                return
             folder = Path(output_dir or str(self.args.output_dir))
             self.adapter.save(self.model, folder, state_dict)
             self.processing_class.save_pretrained(folder)
