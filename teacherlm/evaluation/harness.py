@@ -119,11 +119,11 @@ class EngineLM(HFLM):  # type: ignore[misc]
             self.batch_size_per_gpu = before
 
     def _rows_at_once(self, requests: Sequence[Any]) -> int:
-        """Of a batch all, but on a CPU, whose caches are small."""
+        """The whole batch, but on a CPU, whose caches are small."""
         if self.device.type != "cpu":
-            return len(requests)
+            return int(self.batch_size)
         longest = max(len(context) + len(continuation) for _, context, continuation in requests)
-        return max(1, min(len(requests), CPU_TOKENS // longest))
+        return max(1, min(int(self.batch_size), CPU_TOKENS // longest))
 
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
         return [_written(one, f"item {request.doc_id}").text for one, request in zip(self.completions(requests), requests, strict=True)]

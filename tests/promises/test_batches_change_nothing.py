@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from teacherlm.evaluation.harness import EngineLM
+from teacherlm.evaluation.harness import CPU_TOKENS, EngineLM
 from teacherlm.parsing import parse_config
 from teacherlm.stages.evaluate import EvaluateConfig, evaluate
 from teacherlm.store.files import read_jsonl
@@ -43,6 +43,7 @@ def test_the_letters_of_a_question_are_read_in_one_forward_pass(
 
     def counting(self: EngineLM, rows: Any, **more: Any) -> Any:
         read.append(len(rows))
+        assert rows.numel() <= CPU_TOKENS
         return forward(self, rows, **more)
 
     monkeypatch.setattr(EngineLM, "_model_call", counting)
