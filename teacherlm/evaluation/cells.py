@@ -63,7 +63,7 @@ def _manner(manner: Manner, student: Student, task: "LoadedTask") -> dict[str, A
     told = asdict(manner)
     if student.api or manner.engine == "transformers":
         del told["engine"]
-    if manner.protocol == "lm_eval" or all(instance.request_type == "generate_until" for instance in task.task.instances):
+    if manner.protocol == "lm_eval" or task.only_writes:
         del told["protocol"]
     return told
 

@@ -79,6 +79,11 @@ class LoadedTask:
         found = metadata_of(self.task).get("pred_score")
         return str(found) if found else None
 
+    @property
+    def only_writes(self) -> bool:
+        """Whether a student's texts are all that is asked for: nothing is weighed."""
+        return all(instance.request_type == "generate_until" for instance in self.task.instances)
+
     def choices(self, doc: Mapping[str, Any]) -> Sequence[str]:
         """Those of a row that `prepare` wrote (other datasets call other things so), else those that the task gives every question."""
         for found in (doc.get("choices"), metadata_of(self.task).get("choices")):
@@ -89,7 +94,7 @@ class LoadedTask:
 
 def require_generation(loaded: LoadedTask, student: str) -> None:
     """Raises: UserError for a task that weighs answers: no API promises log-probabilities of a text that it did not write."""
-    if any(instance.request_type != "generate_until" for instance in loaded.task.instances):
+    if not loaded.only_writes:
         raise UserError(
             f"task '{loaded.name}' weighs answers by their log-probabilities, which {student} does not give behind its API; "
             "measure it by what it writes, with `questions` or another task that generates."
@@ -98,7 +103,7 @@ def require_generation(loaded: LoadedTask, student: str) -> None:
 
 def require_writing(loaded: LoadedTask, student: Student) -> None:
     """Raises: UserError for what engine vllm is not asked: letters, which are plain lm-eval's, and encoder-decoders."""
-    if any(instance.request_type != "generate_until" for instance in loaded.task.instances):
+    if not loaded.only_writes:
         raise UserError(f"engine vllm: the task '{loaded.name}' weighs answers; take engine transformers, or a task that generates.")
     if student.is_encoder_decoder:
         raise UserError(f"engine vllm: {student.name} is an encoder-decoder, which it does not run; use engine transformers.")
