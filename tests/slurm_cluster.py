@@ -14,6 +14,8 @@ from pathlib import Path
 MUNGED, SLURMCTLD, SLURMD = "/usr/sbin/munged", "/usr/sbin/slurmctld", "/usr/sbin/slurmd"
 NODES = ("n1", "n2")
 HOSTS = Path("/etc/hosts")
+REQUEUE_WAIT = 20
+"""Seconds before a job that is queued again starts (Slurm's default is 120). One started in the second in which it ended is lost."""
 MAX_ARRAY = 17
 """One more than the highest index of an array."""
 CONF = """
@@ -23,7 +25,7 @@ SlurmctldPort={ports[0]}
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+AuthInfo=socket={folder}/munge.socket,cred_expire={requeue_wait}
 CredType=cred/munge
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
@@ -121,7 +123,8 @@ def running_cluster(folder: Path, max_array: int = MAX_ARRAY, cpus: int = 4) -> 
     for name in ("state", *(f"spool.{node}" for node in NODES)):
         (folder / name).mkdir(parents=True)
     host = socket.gethostname().split(".")[0]
-    cluster.conf.write_text(CONF.format(host=host, folder=folder, ports=free_ports(3), max_array=max_array, cpus=cpus))
+    sizes = {"max_array": max_array, "cpus": cpus, "requeue_wait": REQUEUE_WAIT}
+    cluster.conf.write_text(CONF.format(host=host, folder=folder, ports=free_ports(3), **sizes))
     key = folder / "munge.key"
     key.write_bytes(os.urandom(1024))
     key.chmod(0o400)
