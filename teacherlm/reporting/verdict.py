@@ -49,22 +49,28 @@ def is_shown(row: Row) -> bool:
 
 
 def headline(comparisons: Sequence[Row]) -> Row | None:
-    """The comparison the answer is about: the trained candidate with the largest mean gain over its tasks, its best task."""
+    """The comparison the answer is about: the trained candidate with the largest mean gain over its tasks, its best task.
+
+    Points and plain numbers have no mean: where some tasks are measured in points, these alone choose. A gain that is shown goes before
+    a larger one that is not.
+    """
     trained = [row for row in comparisons if row["candidate"] not in REFERENCES]
-    if not trained:
+    weighed = [row for row in trained if row.get("scale", 100) == 100] or trained
+    if not weighed:
         return None
     gains: dict[tuple[str, str], list[float]] = {}
-    for row in trained:
+    for row in weighed:
         gains.setdefault((row["student"], row["candidate"]), []).append(row["difference"])
     who = max(gains, key=lambda name: sum(gains[name]) / len(gains[name]))
-    return max((row for row in trained if (row["student"], row["candidate"]) == who), key=lambda row: row["difference"])
+    own = [row for row in weighed if (row["student"], row["candidate"]) == who]
+    return max(own, key=lambda row: (is_shown(row) and row["difference"] > 0, row["difference"]))
 
 
 def cautions(report: Row, baseline: str) -> list[str]:
     """What could make a reader believe too much, each as one sentence; read from `report.json` as far as it is known."""
     students = report["students"]
     found = [
-        *_weak(report["comparisons"]),
+        *_weak([*report["comparisons"], *report["runs"]]),
         *_unequal_training(students, baseline),
         *_no_better_than_majority(students, report["baselines"]),
         *_taught(report["overlaps"]),

@@ -1,5 +1,7 @@
 """Paired statistics against scipy, values worked out by hand, and simulations with a known truth."""
 
+import itertools
+import math
 from collections.abc import Iterator
 from functools import cache
 
@@ -124,6 +126,18 @@ def test_sign_flip_agrees_with_scipys_permutation_test_on_fractions() -> None:
     differences = np.random.default_rng(3).normal(0.15, 1.0, 80)
     theirs = stats.permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=10_000, rng=np.random.default_rng(0))
     assert sign_flip(differences) == pytest.approx(theirs.pvalue, abs=0.02)
+
+
+def test_sign_flips_give_less_than_their_draws_can_where_it_is_certain_and_never_less_than_the_exact_p() -> None:
+    random = np.random.default_rng(3)
+    for questions in (1, 2, 8, 14):
+        for lean in (0.0, 0.4, 1.0):
+            differences = random.choice([0.5, 1.0], questions) * np.where(random.random(questions) < lean, 1, random.choice([-1, 1], questions))
+            signs = np.array(list(itertools.product([-1, 1], repeat=questions)))
+            exact = float((np.abs(signs @ np.abs(differences)) >= abs(differences.sum()) - 1e-9).mean())
+            assert sign_flip(differences, resamples=9) >= min(exact, 0.1)
+    assert sign_flip(np.full(100, 0.5)) == pytest.approx(2 * math.exp(-50))
+    assert sign_flip(np.zeros(5)) == 1.0
 
 
 def test_bootstrap_interval_agrees_with_scipys() -> None:

@@ -46,6 +46,23 @@ def test_no_task_with_a_difference_is_said_as_such() -> None:
     assert said.startswith("cot_head is not shown to differ from text on any of 2 tasks; where it does best, no difference shown")
 
 
+def test_where_it_does_best_is_a_gain_that_is_shown_not_a_larger_one_on_a_few_questions() -> None:
+    few = row(task="small", difference=0.333, ci_low=0.01, ci_high=0.609, p_adjusted=0.3, n=12)
+    said = answer([row(difference=0.11, ci_low=0.08, ci_high=0.14), few], "text")
+    assert said == (
+        "cot_head beats text on 1 of 2 tasks; where it does best, "
+        "cot_head beats text by 11.0 points, 95% interval 8.0 to 14.0, on 500 questions of creak"
+    )
+
+
+def test_gains_in_points_choose_the_candidate_where_another_task_is_a_plain_number() -> None:
+    bleu: dict[str, Any] = {"task": "truthful_qa", "scale": 1, "metric": "bleu_max"}
+    rows = [row(difference=0.48, ci_low=0.4, ci_high=0.5), row(**bleu, difference=-0.498, ci_low=-0.9, ci_high=0.1)]
+    worse: dict[str, Any] = {"candidate": "cot_tail"}
+    rows += [row(**worse, difference=0.015, ci_low=-0.01, ci_high=0.04), row(**worse, **bleu, difference=0.597, ci_low=0.2, ci_high=0.9)]
+    assert answer(rows, "text").startswith("cot_head beats text on 1 of 2 tasks; where it does best, cot_head beats text by 48.0 points")
+
+
 def test_small_ends_keep_a_decimal_so_that_an_interval_beside_zero_does_not_seem_to_touch_it() -> None:
     assert ends(0.003, 0.042, 100) == "0.3 to 4.2"
     assert ends(0.67, 0.753, 100) == "67 to 75"
@@ -58,7 +75,8 @@ def student(trained_on: str, **changes: Any) -> dict[str, Any]:
 
 
 def said_of(**changes: Any) -> str:
-    report = {"comparisons": [row()], "students": [student("text"), student("cot_head")], "rows": [], "baselines": [], "overlaps": []}
+    report = {"comparisons": [row()], "runs": [], "students": [student("text"), student("cot_head")], "rows": [], "baselines": []}
+    report["overlaps"] = []
     return " ".join(cautions({**report, **changes}, "text"))
 
 
@@ -70,6 +88,13 @@ def test_what_weakens_a_comparison_is_said() -> None:
     said = said_of(comparisons=[row(n=40, unmatched=3, candidate_seeds=[0], task_hashes=["a", "b"])])
     for words in ("3 questions were not answered", "40 questions are few", "one seed", "different contents (a, b)"):
         assert words in said
+
+
+def test_what_weakens_a_comparison_of_runs_is_said_as_well() -> None:
+    between = row(baseline="cot_head (first)", candidate="cot_head (second)", unmatched=20, task_hashes=["a", "b"])
+    said = said_of(runs=[between])
+    assert "cot_head (second) against cot_head (first) (tiny, creak): 20 questions were not answered" in said
+    assert "different contents (a, b)" in said
 
 
 def test_a_baseline_trained_on_less_is_said() -> None:
