@@ -15,15 +15,17 @@ from teacherlm.store.files import read_jsonl
 
 KILLS = 10
 PROGRAM = """
-import json, os, random, signal, sys, time
+import json, os, random, signal, sys, threading, time
 from collections import Counter
 from pathlib import Path
+from tqdm import tqdm
 from teacherlm.parsing import parse_config
 from teacherlm.stages.evaluate import EvaluateConfig, evaluate
 
 def started(values):
     child = os.fork()  # all is imported, and one thread computes
     if not child:
+        tqdm.set_lock(threading.RLock())  # its own is shared by all forks, and one that is killed may hold it
         evaluate(parse_config(EvaluateConfig, values))
         os._exit(0)
     return child
