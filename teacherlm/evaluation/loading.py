@@ -162,17 +162,43 @@ def _shots_of(shots: Shots, names: Sequence[str]) -> Sequence[int | None]:
 def _load(name: str, defaults: bool, folders: tuple[Path, ...], options: TaskOptions) -> dict[str, Any]:
     """Task name -> lm-eval's task."""
     data, split = (given.get(name) if isinstance(given, Mapping) else given for given in (options.data, options.split))
-    stock, name_there = name.startswith(STOCK), name.removeprefix(STOCK)
-    index = (stock_manager() if stock else manager_of(folders, defaults)).task_index
+    index, name_there = _index(name, defaults, folders), name.removeprefix(STOCK)
     configs = configs_of(name_there, index) if name_there in index else []
     if data is not None and not all(map(reads_data, configs)):
         raise UserError(f"data: the task '{name}' brings its own data and cannot read {data}; say which tasks it is for: {{task: path}}.")
-    taught = {} if defaults else {**options.taught, **({} if options.shots else {"shots_wanted": False})}
-    told = {**taught, **options.metadata, "data": str(data) if data is not None else None, "split": split}
-    known = {key: value for key, value in told.items() if value is not None}
-    if name_there not in index:
-        return {name: build_class_task(find_class_tasks(folders)[name], name, known)}
-    metadata = json.dumps(known)
+    told = _told(name, {} if defaults else options.taught, options.metadata, {"data": data, "split": split})
+    if defaults or options.shots:
+        return _build(name, defaults, folders, told)
+    tasks = _build(name, defaults, folders, {"shots_wanted": False, **told})
+    own = options.shots is None and any(task.get_config("num_fewshot") for task in tasks.values())
+    return _build(name, defaults, folders, told) if own else tasks
+
+
+def _index(name: str, defaults: bool, folders: tuple[Path, ...]) -> Mapping[str, Any]:
+    """lm-eval's, among whose names this one is looked for."""
+    index: Mapping[str, Any] = (stock_manager() if name.startswith(STOCK) else manager_of(folders, defaults)).task_index
+    return index
+
+
+def _told(name: str, taught: Mapping[str, Any], metadata: Mapping[str, Any], settings: Mapping[str, Path | str | None]) -> dict[str, Any]:
+    """What a task's metadata is given. `settings`: those of the run that say what `metadata` may say too.
+
+    Raises: UserError where the two say different things.
+    """
+    given = {key: str(value) for key, value in settings.items() if value is not None}
+    for key, value in given.items():
+        other = metadata.get(key)
+        if other is not None and str(other) != value:
+            raise UserError(f"metadata.{key}: says {other}, and {key} says {value} for the task '{name}'; give one of them.")
+    return {key: value for key, value in {**taught, **metadata, **given}.items() if value is not None}
+
+
+def _build(name: str, defaults: bool, folders: tuple[Path, ...], told: Mapping[str, Any]) -> dict[str, Any]:
+    """Task name -> lm-eval's task, whose metadata holds what it is told."""
+    stock, name_there = name.startswith(STOCK), name.removeprefix(STOCK)
+    if name_there not in _index(name, defaults, folders):
+        return {name: build_class_task(find_class_tasks(folders)[name], name, told)}
+    metadata = json.dumps(told)
     with _quiet(), former_modules():
         manager = stock_manager(metadata) if stock else manager_of(folders, defaults, metadata)
         return {(STOCK if stock else "") + found: task for found, task in manager.load([name_there])["tasks"].items()}

@@ -8,6 +8,7 @@ import pytest
 from datasets import Dataset, DatasetDict, load_dataset
 
 from teacherlm.errors import UserError
+from teacherlm.evaluation.content import OURS
 from teacherlm.evaluation.loading import TaskOptions, load_tasks
 from teacherlm.evaluation.scoring import Answer, score
 from teacherlm.prompts import template
@@ -268,3 +269,40 @@ def test_any_of_several_right_answers_is_right(tmp_path: Path) -> None:
     assert score(several, ["An ocean."]) == {"acc": 1.0, "parsed": 1.0}
     assert score(one, ["An ocean."]) == {"acc": 0.0, "parsed": 1.0}
     assert score(one, ["A sea"])["acc"] == 1.0
+
+
+def test_data_and_split_may_be_told_as_metadata_and_where_the_settings_say_another_it_is_one_clear_line(tmp_path: Path) -> None:
+    rows, (folder, other) = prepared_rows(), (tmp_path / "one", tmp_path / "other")
+    for place in (folder, other):
+        DatasetDict({"train": Dataset.from_list(rows[:2]), "test": Dataset.from_list(rows[2:])}).save_to_disk(place)
+
+    def items(**options: Any) -> list[str]:
+        (task,) = load_tasks(["questions"], [], TaskOptions(**options))
+        return [task.item_id(instance.doc, instance.doc_id) for instance in task.task.instances]
+
+    assert items(data=folder, metadata={"split": "train"}) == items(metadata={"data": str(folder), "split": "train"}) == ["q0", "q1"]
+    assert items(data=folder, split="train", metadata={"data": str(folder), "split": "train"}) == ["q0", "q1"]
+    with pytest.raises(UserError, match=r"metadata\.split: says test, and split says train for the task 'questions'; give one of them"):
+        items(data=folder, split="train", metadata={"split": "test"})
+    with pytest.raises(UserError, match=r"metadata\.data: says .*one, and data says .*other for the task 'questions'"):
+        items(data=other, metadata={"data": str(folder)})
+
+
+@pytest.mark.parametrize(("shots", "expected"), [(None, 2), ({"other": 0}, 2), (0, 0), (1, 1)])
+def test_a_tasks_own_number_of_shots_counts_where_none_is_set_for_it(tmp_path: Path, shots: Any, expected: int) -> None:
+    published = write(
+        tmp_path / "dev.json",
+        "".join(json.dumps({"ex_id": str(n), "sentence": f"{n} is a number.", "label": "true"}) + "\n" for n in range(6)),
+    )
+    write(tmp_path / "train.json", published.read_text())
+    tasks = tmp_path / "tasks"
+    tasks.mkdir()
+    write(tasks / "solved.yaml", f"include: {OURS / 'creak.yaml'}\ntask: solved\nnum_fewshot: 2\n")
+    write(tasks / "other.yaml", f"include: {OURS / 'creak.yaml'}\ntask: other\n")
+    write(tasks / "both.yaml", "group: both\ntask: [solved, other]\n")
+    for asked in (["solved", "other"], ["both"]):
+        given = TaskOptions(data=tmp_path, limit=2, shots=shots)
+        found = {task.name: task for task in load_tasks(asked, [tasks], given)}
+        assert found["solved"].shots == expected
+        assert found["solved"].task.instances[0].args[0].count("The answer is (") == expected + 1
+        assert found["other"].shots == (shots if isinstance(shots, int) else 0)
