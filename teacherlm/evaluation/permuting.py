@@ -1,16 +1,18 @@
 """Does a student choose an option, or a place in the list? Every question under each rotation of its options.
 
-A question with k options is asked k times: letters stay in their order, texts move on by one place each time.
+A question with k options is asked k times: letters stay in their order, texts move on by one place each time. Its shots are drawn once, as
+those of the question as it stands, so that nothing but the order of its options differs.
 """
 
 import copy
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from teacherlm.errors import UserError
 from teacherlm.evaluation.measured import Metric
+from teacherlm.evaluation.shots import Asked
 from teacherlm.prompts import LETTERS, find_template, short_name
 from teacherlm.records import Question
 
@@ -41,9 +43,23 @@ def permuted(loaded: "LoadedTask") -> "LoadedTask":
     rows = [_rotated(docs[number], turn, loaded) for number, turn in turns]
     task = copy.copy(loaded.task)
     task.dataset = {**task.dataset, split: worded(Dataset.from_list(rows, features=task.dataset[split].features))}
+    task.asked = _asked(docs, turns, list(task.eval_docs), loaded)
     options = replace(loaded.options, limit=None)
     build_requests(task, options)
     return replace(loaded, task=task, content=task_content(loaded.name, task), options=options, turns=tuple(turns))
+
+
+def _asked(docs: Sequence[Row], turns: Sequence[tuple[int, int]], rows: Sequence[Row], loaded: "LoadedTask") -> Callable[[Row], Asked]:
+    """Row -> its question, for the drawing of shots."""
+
+    def key(row: Row) -> tuple[str, str]:
+        return loaded.item_id(row, 0), row["prompt"]
+
+    of_question: dict[int, list[Row]] = defaultdict(list)
+    for (number, _), row in zip(turns, rows, strict=True):
+        of_question[number].append(row)
+    found = {key(row): Asked(docs[number], own) for number, own in of_question.items() for row in own}
+    return lambda row: found[key(row)]
 
 
 def _rotated(doc: Row, turn: int, loaded: "LoadedTask") -> dict[str, Any]:

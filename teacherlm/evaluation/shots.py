@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,10 +13,19 @@ Fits = Callable[[Any, Any], bool]
 """(the prompt: a text, or one for each choice; the row) -> whether the student can read all of it and answer."""
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A question, and the rows that ask it: all of them have the same shots."""
+
+    question: Any
+    """As the data has it, so that it is known among the shots."""
+    rows: Sequence[Any]
+
+
 @contextmanager
 def drawn_well(task: Any, fits: Fits | None = None) -> Iterator[None]:
-    """While this lasts, prompts are built so: where the row itself is among its shots others are drawn, and where a prompt does not fit
-    the first shots are left out.
+    """While this lasts, prompts are built so: where the question itself is among its shots others are drawn, and where a prompt does not
+    fit the first shots are left out. Of a question that several rows ask (`task.asked`: row -> Asked) all have the same shots.
 
     lm-eval leaves the row out of its shots only where they come from a test split, and cuts a prompt that is too long anywhere.
     """
@@ -24,34 +34,43 @@ def drawn_well(task: Any, fits: Fits | None = None) -> Iterator[None]:
         yield
         return
     build = task.fewshot_context
+    asked: Callable[[Any], Asked] = getattr(task, "asked", lambda doc: Asked(doc, [doc]))
+    chosen: Sequence[Any] = []
+
+    def draw(question: Any, count: int) -> Sequence[Any]:
+        shots = list(sampler.sample(n=count, eval_doc=question if source.split == task.config.test_split else None))
+        if any(shot == question for shot in shots):
+            more = len(sampler.df) > count
+            shots = list(sampler.sample(n=count, eval_doc=question)) if more else [shot for shot in shots if shot != question]
+        return shots
 
     def context(doc: Any, num_fewshot: int = 0, *rest: Any, **options: Any) -> Any:
+        nonlocal chosen
+
+        def prompt(row: Any, shots: Sequence[Any]) -> Any:
+            before, sampler.sample = sampler.sample, lambda *_, **__: shots
+            try:
+                return build(row, len(shots), *rest, **options)
+            finally:
+                sampler.sample = before
+
         if not num_fewshot:
             return build(doc, num_fewshot, *rest, **options)
-        draw = sampler.sample
-        shots = list(draw(n=num_fewshot, eval_doc=doc if source.split == task.config.test_split else None))
-        if any(shot == doc for shot in shots):
-            more = len(sampler.df) > num_fewshot
-            shots = list(draw(n=num_fewshot, eval_doc=doc)) if more else [shot for shot in shots if shot != doc]
-        try:
-            while True:
-                sampler.sample = _giving(shots)
-                prompt = build(doc, len(shots), *rest, **options)
-                if not shots or fits is None or fits(prompt, doc):
-                    return prompt
-                shots = shots[1:]
-        finally:
-            sampler.sample = draw
+        question = asked(doc)
+        if doc != question.rows[0]:  # they come right behind it
+            return prompt(doc, chosen)
+        chosen = draw(question.question, num_fewshot)
+        while True:
+            prompts = [prompt(row, chosen) for row in (question.rows if fits else [doc])]
+            if not chosen or fits is None or all(map(fits, prompts, question.rows)):
+                return prompts[0]
+            chosen = chosen[1:]
 
     task.fewshot_context = context
     try:
         yield
     finally:
         task.fewshot_context = build
-
-
-def _giving(shots: Sequence[Any]) -> Callable[..., Sequence[Any]]:
-    return lambda *_, **__: shots
 
 
 def fits_into(student: "EngineLM | WritingLM", loaded: "LoadedTask", prefix: str = "") -> Fits:

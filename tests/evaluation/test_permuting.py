@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 from dataset_files import prepared, write_lines
+from datasets import Dataset, DatasetDict
 
 from teacherlm.errors import UserError
-from teacherlm.evaluation.loading import LoadedTask, TaskOptions, load_tasks
+from teacherlm.evaluation.loading import LoadedTask, TaskOptions, build_requests, load_tasks
 from teacherlm.evaluation.measured import Metric
 from teacherlm.evaluation.permuting import combined, permuted
 from teacherlm.evaluation.scoring import Answer, score
+from teacherlm.evaluation.shots import drawn_well
 from teacherlm.parsing import parse_config
 from teacherlm.stages.evaluate import EvaluateConfig, evaluate
 from teacherlm.store.files import read_jsonl
@@ -88,6 +90,45 @@ def test_no_answer_under_every_order_is_not_the_same_answer(rows: Path) -> None:
 
 def test_the_first_so_many_questions_are_rotated_and_shots_stay_as_they_are(rows: Path) -> None:
     assert len(permuted(loaded("questions_letters", rows, limit=2)).turns) == 8
+
+
+@pytest.fixture
+def claims(tmp_path: Path) -> list[dict[str, Any]]:
+    questions = [{"id": f"q{n}", "question": f"Is it {n}?", "choices": [f"yes {n}", f"no {n}", f"so {n}"], "answer": "B"} for n in range(6)]
+    return prepared(tmp_path / "claims", "jsonl", write_lines(tmp_path / "claims.jsonl", questions))
+
+
+def saved(folder: Path, **splits: list[dict[str, Any]]) -> Path:
+    DatasetDict({name: Dataset.from_list(part) for name, part in splits.items()}).save_to_disk(folder)
+    return folder
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_every_rotation_has_the_shots_of_the_question_as_it_stands_and_never_the_question_itself(
+    tmp_path: Path, claims: list[dict[str, Any]], apart: bool
+) -> None:
+    data = saved(tmp_path / "rows", test=claims[:3], train=claims[3:]) if apart else saved(tmp_path / "rows", train=claims)
+    plain = loaded("questions_letters", data, shots=3)
+    task = permuted(plain)
+    shots_of = {doc_id: shots for doc_id, (shots, _) in prompts(plain).items()}
+    assert len(set(shots_of.values())) > 1
+    for doc_id, (shots, question) in prompts(task).items():
+        number, _ = task.turns[doc_id]
+        assert shots == shots_of[number] and f"Is it {number}?" in question and f"Is it {number}?" not in shots
+
+
+def test_where_one_rotation_does_not_fit_all_of_them_have_fewer_shots(tmp_path: Path, claims: list[dict[str, Any]]) -> None:
+    task = permuted(loaded("questions_letters", saved(tmp_path / "rows", train=claims), shots=3))
+    before = prompts(task)
+    with drawn_well(task.task, lambda prompt, row: prompt.count("Q: ") < 3 or not row["choices"][0].startswith("so")):
+        build_requests(task.task, task.options)
+    for doc_id, (shots, _) in prompts(task).items():
+        assert shots.count("Q: ") == 1 and before[doc_id][0].endswith(shots), "the first ones are left out"
+
+
+def prompts(task: LoadedTask) -> dict[int, tuple[str, str]]:
+    """(shots, question) of each row."""
+    return {one.doc_id: (shots, question) for one in task.task.instances for shots, _, question in [one.args[0].rpartition("Q: ")]}
 
 
 @pytest.mark.parametrize("template", ["ft_cot_token", "zs", "chat", "ft_natural"])
