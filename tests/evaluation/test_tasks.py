@@ -137,6 +137,26 @@ def test_letters_are_asked_for_each_choice_and_refused_without_choices(tmp_path:
         load_tasks(["questions_letters"], [], TaskOptions(data=free))
 
 
+@pytest.mark.parametrize("spec", ["teacherlm", "blocks"])
+@pytest.mark.parametrize("answer", ["", "AB", "Z", "D"])
+def test_an_answer_that_is_none_of_the_letters_is_one_clear_line(tmp_path: Path, answer: str, spec: str) -> None:
+    rows = in_words(lettered_rows(), spec)
+    file = write(tmp_path / "rows.jsonl", "".join(json.dumps(row) + "\n" for row in [rows[0], {**rows[1], "answer": answer}]))
+    for name in ("questions_letters", "questions"):
+        with pytest.raises(UserError, match=rf"question 'q1': its answer '{answer}' is none of its letters \(A, B, C\)") as error:
+            load_tasks([name], [], TaskOptions(data=file))
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["questions", "regression"])
+@pytest.mark.parametrize(("line", "problem"), [("5", "expected a JSON object, found int"), ("nope", "not valid JSON")])
+def test_a_line_that_holds_no_row_is_named_with_its_file_and_number(tmp_path: Path, name: str, line: str, problem: str) -> None:
+    file = write(tmp_path / "rows.jsonl", json.dumps({**prepared_rows(1)[0], "target": 0.5}) + f"\n{line}\n")
+    with pytest.raises(UserError, match=rf"task '{name}': .*rows\.jsonl:2: {problem}") as error:
+        load_tasks([name], [], TaskOptions(data=file))
+    assert "\n" not in str(error.value)
+
+
 def test_shots_come_from_the_training_split_and_state_the_answer_as_taught(tmp_path: Path) -> None:
     folder, rows = tmp_path / "prepare", lettered_rows(8)
     DatasetDict({"train": Dataset.from_list(rows[:4]), "test": Dataset.from_list(rows[4:])}).save_to_disk(folder)

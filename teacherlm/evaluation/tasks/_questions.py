@@ -1,8 +1,7 @@
 """Any dataset written by `prepare`, for lm-eval: free answers read from the text, or letters by log-likelihood."""
 
-import json
 import string
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,19 +50,23 @@ def _read_folder(path: Path) -> DatasetDict:
 
 def _read_rows(path: Path) -> Dataset:
     rows = []
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{path}:{number}: not valid JSON ({error}).") from None
-            missing = [column for column in COLUMNS if column not in row]
-            if missing:
-                raise ValueError(f"{path}:{number}: column '{missing[0]}' is missing: it was not written by `prepare`.")
-            rows.append({**{column: row[column] for column in COLUMNS}, "references": row.get("references") or [row["answer"]]})
-    if not rows:
-        raise ValueError(f"{path}: the file has no rows.")
+    for number, row in read_lines(path):
+        missing = [column for column in COLUMNS if column not in row]
+        if missing:
+            raise ValueError(f"{path}:{number}: column '{missing[0]}' is missing: it was not written by `prepare`.")
+        rows.append({**{column: row[column] for column in COLUMNS}, "references": row.get("references") or [row["answer"]]})
     return Dataset.from_list(rows)
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line number from 1, row) of a .jsonl. Raises: ValueError naming the line that holds no row, and where there is none."""
+    from teacherlm.errors import UserError
+    from teacherlm.store.files import read_jsonl
+
+    try:
+        yield from read_jsonl(path)
+    except UserError as error:
+        raise ValueError(str(error)) from None
 
 
 def _measured_split(splits: DatasetDict, split: str | None, data: str) -> str:
@@ -88,9 +91,10 @@ def _ours(rows: Dataset, data: str, more: Sequence[str]) -> Dataset:
 
 
 def worded(rows: Dataset) -> Dataset:
-    """The rows with what the template of each adds."""
-    columns = rows.select_columns(["template", "answer", "choices"]).to_dict()
-    words = [_words(*row) for row in zip(columns["template"], columns["answer"], columns["choices"], strict=True)]
+    """The rows with what the template of each adds. Raises: ValueError for a row whose answer is none of its choices' letters."""
+    needed = ("id", "template", "answer", "choices")
+    columns = rows.select_columns([*needed]).to_dict()
+    words = [_words(*row) for row in zip(*(columns[name] for name in needed), strict=True)]
     kinds = {"stated": Value("string"), "letter_prefix": Value("string"), "options": List(Value("string"))}
     added = {name: [row[i] for row in words] for i, name in enumerate(WORDED)}
     table = pa.table(added, schema=Features(kinds).arrow_schema)
@@ -98,15 +102,17 @@ def worded(rows: Dataset) -> Dataset:
     return concatenate_datasets([bare, Dataset(table)], axis=1)
 
 
-def _words(spec: str, answer: str, choices: list[str]) -> tuple[str, str, list[str]]:
+def _words(name: str, spec: str, answer: str, choices: list[str]) -> tuple[str, str, list[str]]:
     """WORDED, of one row. Of a chat what begins a turn, without a space."""
     from teacherlm.prompts import letters, template
 
-    chosen = template(spec)
+    chosen, known = template(spec), [*letters(choices or ())]
+    if choices and answer not in known:
+        raise ValueError(f"question '{name}': its answer {answer!r} is none of its letters ({', '.join(known)}).")
     stated = chosen.answer(answer, choices)
     if not choices:
         return stated.lstrip() if chosen.chat else stated, "", []
-    prefix, told = chosen.letter_prefix, {letter: chosen.answer(letter, choices) for letter in letters(choices)}
+    prefix, told = chosen.letter_prefix, {letter: chosen.answer(letter, choices) for letter in known}
     if chosen.chat:
         stated, told = stated.lstrip(), {letter: text.lstrip() for letter, text in told.items()}
     by_letter = all(text.startswith(prefix + letter) for letter, text in told.items())

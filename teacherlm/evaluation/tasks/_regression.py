@@ -12,6 +12,8 @@ from typing import Any
 
 from datasets import Dataset, DatasetDict, load_from_disk
 
+from teacherlm.evaluation.tasks._questions import read_lines
+
 Pair = tuple[float, float]
 WORDS = (" no", " yes")
 THRESHOLD = 0.5
@@ -43,7 +45,7 @@ def dataset(
 
 def _rows(path: Path, split: str | None) -> list[dict[str, Any]]:
     if path.is_file():
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return [row for _, row in read_lines(path)]
     if not (path / "dataset_dict.json").is_file():
         raise ValueError(f"{path}: expected a folder written by `prepare` (it holds dataset_dict.json), or a .jsonl.")
     splits: DatasetDict = load_from_disk(str(path))
