@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from teacherlm.evaluation.measured import Measured, measured
+from teacherlm.evaluation.permuting import differ_in_options
 from teacherlm.evaluation.students import Protocol, Student
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ def build_cell(student: Student, task: "LoadedTask", manner: Manner, output: Pat
         settings["prefix"] = student.prefix
     if task.shots:
         settings["shots"] = "whole"
+    if differ_in_options(task):
+        settings["acc_spread"] = "by number of options"
     return Cell(student, task, chat, measured(output, student.content, task.content, settings))
 
 

@@ -5,7 +5,7 @@ those of the question as it stands, so that nothing but the order of its options
 """
 
 import copy
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -83,22 +83,26 @@ def _listed(spec: str, choices: Sequence[str]) -> str:
     return chosen.prompt(Question(ASKED, "A", tuple(choices))).partition(ASKED)[2] if chosen else ""
 
 
+def differ_in_options(loaded: "LoadedTask") -> bool:
+    """Whether some questions of a permuted task have more options than others."""
+    return len(set(Counter(number for number, _ in loaded.turns).values())) > 1
+
+
 def combined(loaded: "LoadedTask", rows: Sequence[Row]) -> tuple[list[dict[str, Any]], tuple[Metric, ...]]:
     """One row for each question, of its rows under all rotations; and over all questions
 
     - `acc_permuted`: share of right answers, the mean over a question's rotations, then over questions;
-    - `acc_spread`: the accuracy of the best rotation less that of the worst, from 0 to 1;
+    - `acc_spread`: the accuracy of the best rotation less that of the worst, from 0 to 1; where questions have different numbers of
+      options among those with as many, as only these are asked under the same rotations, and of that the mean over questions;
     - `consistent`: share of questions whose answer is the same text under every rotation. No answer at all is not the same.
     """
     from lm_eval.api.metrics import mean_stderr
 
     docs = {instance.doc_id: instance.doc for instance in loaded.task.instances}
     by_question: dict[int, list[Row]] = defaultdict(list)
-    by_turn: dict[int, list[float]] = defaultdict(list)
     for row in rows:
-        number, turn = loaded.turns[row["doc_id"]]
+        number, _ = loaded.turns[row["doc_id"]]
         by_question[number].append(row)
-        by_turn[turn].append(row["correct"]["acc"])
     told = [_question(loaded, number, own, [docs[row["doc_id"]] for row in own]) for number, own in by_question.items()]
     names = [row["item"] for row in told]
     told = told if len(set(names)) == len(names) else [{**row, "item": str(row["doc_id"])} for row in told]
@@ -106,8 +110,20 @@ def combined(loaded: "LoadedTask", rows: Sequence[Row]) -> tuple[list[dict[str, 
     for name in ("acc_permuted", "consistent"):
         values = [row["correct"][name] for row in told]
         metrics.append(Metric(name, _mean(values), float(mean_stderr(values)) if len(values) > 1 else None, len(values)))
-    means = [_mean(values) for values in by_turn.values()]
-    return told, (metrics[0], Metric("acc_spread", max(means) - min(means), None, len(told)), metrics[1])
+    spread = _spread([[row["correct"]["acc"] for row in own] for own in by_question.values()])
+    return told, (metrics[0], Metric("acc_spread", spread, None, len(told)), metrics[1])
+
+
+def _spread(questions: Sequence[Sequence[float]]) -> float:
+    """Of what each question scored, rotation by rotation."""
+    alike: dict[int, list[Sequence[float]]] = defaultdict(list)
+    for scores in questions:
+        alike[len(scores)].append(scores)
+    total = 0.0
+    for group in alike.values():
+        means = [_mean(scores) for scores in zip(*group, strict=True)]
+        total += (max(means) - min(means)) * len(group)
+    return total / len(questions)
 
 
 def _question(loaded: "LoadedTask", number: int, rows: Sequence[Row], docs: Sequence[Row]) -> dict[str, Any]:

@@ -77,10 +77,21 @@ def test_who_reads_the_options_is_consistent_and_who_likes_a_place_is_not(rows: 
     told, metrics = measured(task, lambda doc: "A")
     assert [row["correct"] for row in told] == [{"acc_permuted": share, "consistent": 0.0} for share in (0.25, 0.25, 0.5)]
     assert metrics["acc_permuted"].value == pytest.approx(1 / 3) and metrics["consistent"].value == 0
-    assert metrics["acc_spread"].value == pytest.approx(2 / 3), "rotations: 2 of 3, 0 of 3, 0 of 2, 1 of 2"
+    assert metrics["acc_spread"].value == pytest.approx(2 / 3), "of two questions 1, 0, 0, 1; of one 1, 0"
     told, metrics = measured(task, lambda doc: "ABCD"[doc["choices"].index("sky")] if "sky" in doc["choices"] else "A")
     assert [row["correct"]["consistent"] for row in told] == [1, 1, 0] and told[0]["output"] == ["sky"] * 4
     assert metrics["acc_permuted"].n == 3 and metrics["acc_permuted"].stderr == pytest.approx(1 / 6)
+
+
+def test_questions_with_different_numbers_of_options_do_not_spread_by_themselves(tmp_path: Path) -> None:
+    fours = [{"id": f"q{n}", "question": f"Where is {n}?", "choices": list(ROOMS), "answer": "C"} for n in range(3)]
+    five = {"id": "odd", "question": "Where else?", "choices": [*ROOMS, "zoo"], "answer": "A"}
+    prepared(tmp_path / "out", "jsonl", write_lines(tmp_path / "x.jsonl", [*fours, five]))
+    task = permuted(loaded("questions_letters", tmp_path / "out"))
+    _, metrics = measured(task, lambda doc: doc["answer"] if len(doc["choices"]) == 4 else "ABCDE"[doc["choices"].index("zoo")])
+    assert metrics["acc_permuted"].value == 0.75 and metrics["acc_spread"].value == 0, "whatever the order, the same are right"
+    _, metrics = measured(task, lambda doc: doc["answer"] if len(doc["choices"]) == 4 else "A")
+    assert metrics["acc_spread"].value == 0.25, "of three questions 1, 1, 1, 1; of one 1, 0, 0, 0, 0"
 
 
 def test_no_answer_under_every_order_is_not_the_same_answer(rows: Path) -> None:
