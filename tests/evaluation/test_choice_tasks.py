@@ -9,7 +9,8 @@ from typing import Any
 import lm_eval.tasks
 import pytest
 import yaml
-from dataset_files import read, write_lines, write_text
+from dataset_files import prepared, read, write_lines, write_text
+from datasets import Dataset, DatasetDict
 
 from teacherlm.datasets.creak import INSTRUCTION
 from teacherlm.errors import UserError
@@ -215,9 +216,22 @@ def test_an_answer_that_two_options_share_asks_for_the_key(tmp_path: Path) -> No
 
 
 def test_a_folder_written_by_prepare_is_measured_in_its_rows_own_words(tmp_path: Path) -> None:
-    from dataset_files import prepared
-
     source = write_lines(tmp_path / "creak" / "dev.json", [{"ex_id": "c1", "sentence": "Ice is hot.", "label": "false"}])
     prepared(tmp_path / "out", "creak", source.parent)
     ours, theirs = (list(asked(loaded("creak", data))) for data in (source.parent, tmp_path / "out"))
     assert ours == theirs and len(ours) == 1
+
+
+def test_of_a_folder_that_prepare_wrote_a_subject_of_mmlu_is_asked_by_its_own_rows(tmp_path: Path) -> None:
+    write_text(tmp_path / "mmlu" / "val" / "anatomy_val.csv", MMLU.replace("gas", "bone") + "Which tooth,a,b,c,d,2\n")
+    write_text(tmp_path / "mmlu" / "val" / "astronomy_val.csv", MMLU.replace("gas", "star"))
+    rows = prepared(tmp_path / "out", "mmlu", tmp_path / "mmlu")
+    found = [[prompt for prompt, *_ in asked(loaded(f"mmlu_{name}", tmp_path / "out"))] for name in ("anatomy", "astronomy")]
+    assert [len(prompts) for prompts in found] == [2, 1] and "Which bone. (A)" in found[0][0] and "Which star. (A)" in found[1][0]
+    with pytest.raises(UserError, match=r"task 'mmlu_virology': .*out: has no rows about virology \(found: anatomy, astronomy\)"):
+        loaded("mmlu_virology", tmp_path / "out")
+    bare = [{name: value for name, value in row.items() if name != "subject"} for row in rows]
+    DatasetDict({"validation": Dataset.from_list(bare)}).save_to_disk(tmp_path / "bare")
+    with pytest.raises(UserError, match=r"its rows have no column 'subject'; measure all of them with `questions_letters`") as error:
+        loaded("mmlu_anatomy", tmp_path / "bare")
+    assert "\n" not in str(error.value)

@@ -64,7 +64,7 @@ def unified(folder: Path, key: str) -> Path:
     return folder
 
 
-def prepared(folder: Path, kind: str) -> Path:
+def prepared(folder: Path, kind: str, **more: str) -> Path:
     """A folder as `prepare` writes it, the same rows in every split."""
     words, choices = template("teacherlm"), ["a cat", "two dogs", "three cows"] if kind == "letter" else []
     rows = [
@@ -75,6 +75,7 @@ def prepared(folder: Path, kind: str) -> Path:
             "answer": answer,
             "answer_rule": kind,
             "template": "teacherlm",
+            **more,
         }
         for n, answer in enumerate(answers_of(kind))
     ]
@@ -121,7 +122,7 @@ DATA: Mapping[str, Callable[[Path], Path]] = {
 def data_of(name: str, folder: Path) -> Path:
     if name.startswith("ft_cot_"):
         return unified(folder, name.removeprefix("ft_cot_"))
-    return DATA.get(name, lambda folder: prepared(folder, "letter"))(folder)
+    return DATA.get(name, lambda folder: prepared(folder, "letter", subject=name.removeprefix("mmlu_")))(folder)
 
 
 def load(name: str, folder: Path, **taught: Any) -> LoadedTask:

@@ -1,5 +1,6 @@
 """Questions with choices for lm-eval in TeacherLM's words, read as `prepare` reads them: local files or the hub, one row each."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from teacherlm.evaluation.tasks._published import ByName, as_docs, given_for, re
 from teacherlm.evaluation.tasks._questions import is_prepared, read_prepared
 
 TEMPLATE = "teacherlm"
+SUBJECT = "subject"
+"""The column of MMLU that says what a question is about."""
 OF_HUB = {"ecqa": {"answer_key": "tau/commonsense_qa"}}
 """Settings for data of the hub: ECQA's answers are texts, which leave open what is meant where two options have the same."""
 
@@ -29,7 +32,9 @@ def dataset(
     settings = {name: told[name] for name in find("datasets", dataset).settings.model_fields if name in told and name != "name"}
     try:
         if data is not None and is_prepared(data):
-            return read_prepared(data, split or measured)
+            subjects = settings.get("subjects", ())
+            rows = read_prepared(data, split or measured, [SUBJECT] if subjects else [])
+            return _about(subjects, rows, data) if subjects else rows
         splits = dict(read_splits(dataset, data, **{**({} if data else OF_HUB.get(dataset, {})), **settings}))
         place = data or source_of(dataset)
         wanted = split or (next(iter(splits)) if len(splits) == 1 and Path(place).is_file() else measured)
@@ -42,6 +47,17 @@ def dataset(
         return as_docs(kept, wanted, TEMPLATE, place, {"question": lambda one: one.question}, told.get("shots_wanted", True))
     except UserError as error:
         raise ValueError(str(error)) from None
+
+
+def _about(subjects: Sequence[str], splits: dict[str, Dataset], data: str) -> dict[str, Dataset]:
+    """The rows of these subjects. Raises: ValueError where none is measured, and where the rows do not say what they are about."""
+    if SUBJECT not in splits["test"].column_names:
+        raise ValueError(f"{data}: its rows have no column '{SUBJECT}'; measure all of them with `questions_letters`.")
+    about = {name: rows.select_columns([SUBJECT]).to_dict()[SUBJECT] for name, rows in splits.items()}
+    wanted = {name: [number for number, one in enumerate(found) if one in subjects] for name, found in about.items()}
+    if not wanted["test"]:
+        raise ValueError(f"{data}: has no rows about {', '.join(subjects)} (found: {', '.join(sorted(set(map(str, about['test']))))}).")
+    return {name: rows.select(wanted[name]).remove_columns(SUBJECT) for name, rows in splits.items()}
 
 
 def subject(subject: str, data: ByName = None, split: ByName = None, **_: Any) -> dict[str, Dataset]:
