@@ -17,18 +17,18 @@ ROUNDING = 1e-9
 
 
 def group_cells(cells: Sequence[Cell], output: Path) -> list[Cell]:
-    """One for each student and group that was asked for by name, of which every task was measured.
+    """One for each student, group that was asked for by name, and number of shots, of which every task was measured.
 
     Its metrics are the means over all questions (each counts once, as lm-eval's `weight_by_size`), of those that are means in each task.
     """
     found = []
     tasks: dict[str, LoadedTask] = {}
-    for name, own in _by_group(cells):
+    for name, shots, own in _whole_groups(cells):
         results = [cell.measured.read() for cell in own]
         if any(result is None for result in results):
             continue
         content = digest(name, *(cell.task.content for cell in own))
-        task = tasks.setdefault(content, replace(own[0].task, name=name, content=content, groups=()))
+        task = tasks.setdefault(content, replace(own[0].task, name=name, content=content, shots=shots, groups={}))
         place = measured(output, own[0].student.content, content, {"of": [cell.measured.folder.name for cell in own]})
         cell = replace(own[0], task=task, measured=place)
         if cell.measured.read() is None:
@@ -38,13 +38,25 @@ def group_cells(cells: Sequence[Cell], output: Path) -> list[Cell]:
     return found
 
 
-def _by_group(cells: Sequence[Cell]) -> Iterator[tuple[str, list[Cell]]]:
-    """(group, its cells) of each student, number of shots, and way of asking."""
+def _whole_groups(cells: Sequence[Cell]) -> Iterator[tuple[str, int, list[Cell]]]:
+    """(group, shots, a cell for each of its tasks) of each student and way of asking; none where a task is missing at this number."""
     kinds: dict[tuple[Any, ...], list[Cell]] = {}
     for cell in cells:
         for name in cell.task.groups:
-            kinds.setdefault((name, cell.student.path, cell.task.shots, bool(cell.task.turns)), []).append(cell)
-    yield from ((name, own) for (name, *_), own in kinds.items())
+            kinds.setdefault((name, cell.student.path, bool(cell.task.turns)), []).append(cell)
+    for (name, *_), own in kinds.items():
+        told: list[list[Cell]] = []
+        for number in dict.fromkeys(number for cell in own for number in sorted(cell.task.asked)):
+            found = [cell for cell in own if number in cell.task.asked]
+            if {cell.task.name for cell in found} == set(own[0].task.groups[name]) and found not in told:
+                told.append(found)
+                yield name, _shots(found, number), found
+
+
+def _shots(cells: Sequence[Cell], asked: int) -> int:
+    """What was asked for, unless no task took it: then their own."""
+    own = {cell.task.shots for cell in cells}
+    return own.pop() if len(own) == 1 else asked
 
 
 def _write(cell: Cell, own: Sequence[Cell], results: Sequence[Result]) -> None:

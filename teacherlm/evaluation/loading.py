@@ -54,8 +54,10 @@ class LoadedTask:
     content: str
     """Names everything that decides questions and scores: task files, rows, prompts, gold."""
     options: TaskOptions = TaskOptions()
-    groups: tuple[str, ...] = ()
-    """Those by whose names it was asked for."""
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Those by whose names it was asked for, each with the names of all its tasks."""
+    asked: frozenset[int] = frozenset()
+    """The numbers of shots that it stands for where they are asked for: of a task that keeps its 0 each of them."""
     turns: tuple[tuple[int, int], ...] = ()
     """Of a task that is asked under every order of its options: of each of its rows which question, and by how much it is rotated."""
 
@@ -128,9 +130,8 @@ def load_tasks(
         known |= {name, pattern}
         for loaded in _at_each_number_of_shots(name, defaults, pattern, tuple(folders), options, failures):
             same = found.setdefault(loaded.name, {})
-            groups = (name,) if loaded.name != name else ()
             before = same.setdefault(loaded.shots, loaded)
-            same[loaded.shots] = replace(before, groups=tuple(dict.fromkeys((*before.groups, *groups))))
+            same[loaded.shots] = replace(before, groups={**before.groups, **loaded.groups}, asked=before.asked | loaded.asked)
             known.add(loaded.name)
     if isinstance(options.shots, Mapping) and (strangers := set(options.shots) - known):
         raise UserError(f"shots.{min(strangers)}: is not among the tasks measured ({', '.join(name for name, _, _ in names)}).")
@@ -144,12 +145,15 @@ def _at_each_number_of_shots(
     loads: list[dict[str, Any]] = []
     with isolated(name, folders, failures):
         loads.append(_load(name, defaults, folders, options))
-    for task_name in [task_name for found in loads for task_name in found]:
+    members = [task_name for found in loads for task_name in found]
+    for task_name in members:
         for turn, count in enumerate(_shots_of(options.shots, (task_name, name, pattern))):
             with isolated(task_name, folders, failures):
                 if turn == len(loads):
                     loads.append(_load(name, defaults, folders, options))
-                yield _prepared(task_name, loads[turn][task_name], replace(options, shots=count))
+                loaded = _prepared(task_name, loads[turn][task_name], replace(options, shots=count))
+                groups = {name: members} if task_name != name else {}
+                yield replace(loaded, groups=groups, asked=frozenset({loaded.shots if count is None else count}))
 
 
 def _shots_of(shots: Shots, names: Sequence[str]) -> Sequence[int | None]:

@@ -7,11 +7,31 @@ from typing import Any
 import pytest
 from dataset_files import write_text
 
+from teacherlm.errors import Failed
 from teacherlm.parsing import parse_config
 from teacherlm.stages.evaluate import EvaluateConfig, evaluate
 from teacherlm.store.files import read_jsonl
+from tests.tiny_models import write_model
 
 GROUP = "group: gases\ntask: [mmlu_anatomy, mmlu_virology]\naggregate_metric_list: [{metric: acc, weight_by_size: true}]\n"
+
+MEMBER = """
+task: {name}
+custom_dataset: !function _rows.rows
+output_type: multiple_choice
+test_split: test
+fewshot_split: train
+doc_to_text: {text}
+doc_to_choice: ["1", "2", "3"]
+doc_to_target: "{{{{number}}}}"
+{more}
+"""
+ROWS = """
+from datasets import Dataset
+
+def rows(**_):
+    return {split: Dataset.from_list([{"split": split, "number": n} for n in range(3)]) for split in ("test", "train")}
+"""
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -44,3 +64,49 @@ def test_a_group_is_a_row_over_all_its_questions_and_its_tasks_keep_theirs(tmp_p
     before = (tmp_path / "out" / "results.jsonl").read_bytes()
     assert evaluate(parse_config(EvaluateConfig, asked)).counts["measured"] == 0
     assert (tmp_path / "out" / "results.jsonl").read_bytes() == before
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    """A group of a task that keeps its 0 shots and one that takes any number."""
+    write_text(tmp_path / "mine" / "_rows.py", ROWS)
+    write_text(tmp_path / "mine" / "both.yaml", "group: both\ntask: [bare, any]\n")
+    write_member(tmp_path / "mine", "bare", more="num_fewshot: 0")
+    write_member(tmp_path / "mine", "any")
+    return tmp_path / "mine"
+
+
+def write_member(folder: Path, name: str, text: str = '"{{number}} plus 1?"', more: str = "") -> None:
+    write_text(folder / f"{name}.yaml", MEMBER.format(name=name, text=text, more=more))
+
+
+def words(folder: Path, **more: Any) -> EvaluateConfig:
+    model, output = write_model(folder.parent / "model"), folder.parent / "out"
+    return parse_config(EvaluateConfig, {"input": str(model), "output": output, "tasks": "both", "include_path": [folder], **more})
+
+
+def groups_in(output: Path) -> list[tuple[int, int]]:
+    """(shots, questions) of the group's rows."""
+    return [(row["shots"], row["n"]) for row in rows(output / "results.jsonl") if (row["task"], row["metric"]) == ("both", "acc")]
+
+
+@pytest.mark.parametrize(("shots", "expected"), [(2, [(2, 6)]), (0, [(0, 6)]), ([0, 2], [(0, 6), (2, 6)]), ({"any": 2, "bare": 0}, [])])
+def test_a_group_has_a_row_for_each_number_of_shots_asked_of_all_its_tasks_also_where_one_keeps_its_0(
+    mine: Path, shots: Any, expected: list[tuple[int, int]]
+) -> None:
+    evaluate(words(mine, shots=shots))
+    assert groups_in(mine.parent / "out") == expected
+
+
+def test_tasks_with_numbers_of_their_own_make_no_row_of_the_group(mine: Path) -> None:
+    write_member(mine, "any", more="num_fewshot: 2")
+    evaluate(words(mine))
+    assert groups_in(mine.parent / "out") == []
+
+
+def test_a_group_of_which_a_task_could_not_be_loaded_has_no_row(mine: Path) -> None:
+    write_text(mine / "_late.py", "def text(doc):\n    if doc['number'] == 2:\n        raise TypeError('boom')\n    return 'x'\n")
+    write_member(mine, "any", text="!function _late.text")
+    with pytest.raises(Failed, match="task 'any': its code raised TypeError: boom"):
+        evaluate(words(mine))
+    assert {row["task"] for row in rows(mine.parent / "out" / "results.jsonl")} == {"bare"}
