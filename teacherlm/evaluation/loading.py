@@ -230,9 +230,19 @@ def _prepared(name: str, task: Any, options: TaskOptions) -> LoadedTask:
     if shots and pool is not None and len(pool) < shots:
         raise UserError(f"task '{name}': {shots} shots asked for, but its data holds {len(pool)} rows to take them from.")
     build_requests(task, options)
-    loaded = LoadedTask(name, task, shots or 0, _templates(name, task), task_content(name, task), options)
+    _refuse_other_rows(name, task)
+    content = task_content(name, task, options.metadata)
+    loaded = LoadedTask(name, task, shots or 0, _templates(name, task), content, options)
     refuse_without_gold(loaded)
     return loaded
+
+
+def _refuse_other_rows(name: str, task: Any) -> None:
+    """Raises: UserError for a question that is no row with columns, as a class' own documents may be."""
+    for instance in task.instances:
+        if not isinstance(instance.doc, Mapping):
+            found = type(instance.doc).__name__
+            raise UserError(f"task '{name}': question {instance.doc_id} is a {found}, expected a dict such as {{'text': ...}}.")
 
 
 @contextlib.contextmanager
@@ -256,8 +266,7 @@ def _templates_compiled_once() -> Iterator[None]:
 
 def _templates(name: str, task: Any) -> tuple[str, ...]:
     """Rows written by `prepare` say it themselves; other tasks declare it in their YAML."""
-    docs = [instance.doc for instance in task.instances if isinstance(instance.doc, Mapping)]
-    rows = gathered({str(doc["template"]) for doc in docs if "template" in doc})
+    rows = gathered({str(instance.doc["template"]) for instance in task.instances if "template" in instance.doc})
     if len(rows) > 1:
         raise UserError(f"task '{name}': its rows follow different templates ({', '.join(map(short_name, rows))}); measure them apart.")
     declared = metadata_of(task).get("template")

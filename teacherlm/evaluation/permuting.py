@@ -46,7 +46,7 @@ def permuted(loaded: "LoadedTask") -> "LoadedTask":
     task.asked = _asked(docs, turns, list(task.eval_docs), loaded)
     options = replace(loaded.options, limit=None)
     build_requests(task, options)
-    return replace(loaded, task=task, content=task_content(loaded.name, task), options=options, turns=tuple(turns))
+    return replace(loaded, task=task, content=task_content(loaded.name, task, options.metadata), options=options, turns=tuple(turns))
 
 
 def _asked(docs: Sequence[Row], turns: Sequence[tuple[int, int]], rows: Sequence[Row], loaded: "LoadedTask") -> Callable[[Row], Asked]:

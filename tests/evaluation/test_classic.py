@@ -233,6 +233,24 @@ def test_another_score_in_the_same_file_is_another_content(tmp_path: Path) -> No
     assert loaded(tmp_path, "mine").content != before
 
 
+def test_what_a_class_may_read_when_it_scores_is_another_content(tmp_path: Path) -> None:
+    write_class(tmp_path, "mine.py", ASKS_FOR_ONE)
+    data = tmp_path / "told.jsonl"
+    data.write_text('{"id": "x", "n": 40}\n')
+    contents = [loaded(tmp_path, "mine", data=data, metadata=told).content for told in ({}, {"strict": True}, {"strict": False})]
+    assert len(set(contents)) == 3
+    assert loaded(tmp_path, "mine", metadata={"data": str(data)}).content == contents[0], "where its rows lie is no part of it"
+
+
+def test_a_class_whose_questions_are_texts_is_one_clear_line(tmp_path: Path) -> None:
+    write_class(tmp_path, "mine.py", ASKS_FOR_ONE)
+    text = (tmp_path / "mine.py").read_text().replace("f\"{doc['n']} plus 1?\"", "str(doc)")
+    (tmp_path / "mine.py").write_text(text + "\n    def test_docs(self):\n        return ['Once upon a time.', 'There was a dog.']\n")
+    with pytest.raises(UserError, match=r"task 'mine': question 0 is a str, expected a dict such as \{'text': \.\.\.\}\.") as error:
+        loaded(tmp_path, "mine")
+    assert "\n" not in str(error.value)
+
+
 NATIVE = """
 from datasets import Dataset, DatasetDict
 from lm_eval.api.instance import Instance

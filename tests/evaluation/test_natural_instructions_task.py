@@ -88,6 +88,21 @@ def test_a_student_that_explains_first_is_scored_by_what_it_states(two_tasks: Pa
     assert measures(load(two_tasks), said)["exact_match"] == 0.0
 
 
+def test_what_is_told_and_decides_scores_alone_is_another_content(two_tasks: Path, tmp_path: Path) -> None:
+    one, copy, other = (gpt2_tokenizer(tmp_path / name) for name in ("one", "copy", "other"))
+    (copy / "model.safetensors").write_bytes(b"weights")
+    settings = json.loads((other / "tokenizer.json").read_text())
+    settings["model"]["merges"].pop()
+    (other / "tokenizer.json").write_text(json.dumps(settings))
+
+    def content(**metadata: Any) -> str:
+        return load(two_tasks, metadata=metadata).content
+
+    assert content(gpt2=str(one)) == content(gpt2=str(copy)), "the same tokenizer in another place"
+    assert len({content(), content(train_on="cot_head"), content(gpt2=str(one)), content(gpt2=str(other))}) == 4
+    assert content() == load(two_tasks, taught={"train_on": "cot_head"}).content, "whom it measures is no part of a task"
+
+
 def test_the_first_hundred_instances_of_each_test_task_are_measured(tmp_path: Path) -> None:
     write_task(tmp_path, "task1_long", "Sums", *(instance(str(n), str(n)) for n in range(120)))
     asked = [doc.doc["input"] for doc in load(tmp_path).task.instances]

@@ -10,6 +10,7 @@ from datasets import Dataset, DatasetDict, load_dataset
 from teacherlm.errors import UserError
 from teacherlm.evaluation.content import OURS
 from teacherlm.evaluation.loading import TaskOptions, load_tasks
+from teacherlm.evaluation.permuting import permuted
 from teacherlm.evaluation.scoring import Answer, score
 from teacherlm.prompts import template
 from teacherlm.records import Question
@@ -219,6 +220,12 @@ def test_content_changes_with_rows_prompts_and_limits_and_with_nothing_else(tmp_
 
     assert content(data=first) == content(data=copy, split="test")
     assert len({content(data=first), content(data=other), content(data=first, limit=3), content(data=first, max_new_tokens=9)}) == 4
+    assert content(data=first) == content(data=first, metadata={"split": "test", "note": "for its data alone"})
+    assert content(data=first) != content(data=first, metadata={"answer_rule": "text"})
+    DatasetDict({"test": Dataset.from_list(lettered_rows())}).save_to_disk(tmp_path / "lettered")
+    told = [TaskOptions(data=tmp_path / "lettered", metadata=metadata) for metadata in ({}, {"answer_rule": "text"})]
+    usual, other = (permuted(*load_tasks(["questions_letters"], [], options)).content for options in told)
+    assert usual != other
 
 
 def write(path: Path, text: str) -> Path:
