@@ -88,6 +88,7 @@ def result_rows(cell: Cell, output: Path) -> Iterator[dict[str, Any]]:
             "stderr": metric.stderr,
             "n": metric.n,
             **({"scale": metric.scale} if metric.scale != 1 else {}),
+            **({"higher_is_better": metric.higher_is_better} if metric.higher_is_better is not None else {}),
             "shots": task.shots,
             "template": task.template if student.template and task.template else None,
             "task_template": task.template,

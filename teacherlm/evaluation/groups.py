@@ -72,7 +72,9 @@ def _write(cell: Cell, own: Sequence[Cell], results: Sequence[Result]) -> None:
         if all(_is_mean(first.name, one, result) for one, result in zip(own, results, strict=True)):
             values = [row["correct"][first.name] for row in rows]
             stderr = float(mean_stderr(values)) if len(values) > 1 else None
-            metrics.append(Metric(first.name, sum(values) / len(values), stderr, len(values)))
+            better = {metric.higher_is_better for result in results for metric in result.metrics if metric.name == first.name}
+            agreed = first.higher_is_better if len(better) == 1 else None
+            metrics.append(Metric(first.name, sum(values) / len(values), stderr, len(values), higher_is_better=agreed))
     if metrics:
         told = replace(results[0], metrics=tuple(metrics), tokens=sum(r.tokens for r in results), seconds=sum(r.seconds for r in results))
         cell.measured.write(rows, [], told)

@@ -28,6 +28,8 @@ class Metric:
     n: int
     scale: int = 1
     """100 for a metric in percent; the scores of its items are fractions all the same."""
+    higher_is_better: bool | None = None
+    """As the task says; None where it does not."""
 
 
 @dataclass(frozen=True)

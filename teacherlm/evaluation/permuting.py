@@ -109,9 +109,10 @@ def combined(loaded: "LoadedTask", rows: Sequence[Row]) -> tuple[list[dict[str, 
     metrics = []
     for name in ("acc_permuted", "consistent"):
         values = [row["correct"][name] for row in told]
-        metrics.append(Metric(name, _mean(values), float(mean_stderr(values)) if len(values) > 1 else None, len(values)))
+        stderr = float(mean_stderr(values)) if len(values) > 1 else None
+        metrics.append(Metric(name, _mean(values), stderr, len(values), higher_is_better=True))
     spread = _spread([[row["correct"]["acc"] for row in own] for own in by_question.values()])
-    return told, (metrics[0], Metric("acc_spread", spread, None, len(told)), metrics[1])
+    return told, (metrics[0], Metric("acc_spread", spread, None, len(told), higher_is_better=False), metrics[1])
 
 
 def _spread(questions: Sequence[Sequence[float]]) -> float:

@@ -127,7 +127,13 @@ def _metric(loaded: LoadedTask, name: str, values: list[Any], items: Sequence[st
         raise UserError(f"task '{loaded.name}': metric '{name}' is not a number, found {value!r}{where}.")
     stderr = stderr_for_metric(aggregate, BOOTSTRAP_ITERATIONS) if with_error and len(values) > 1 else None
     scale = getattr(loaded.task.aggregation(), "scale", 1)
-    return Metric(name, float(value), float(stderr(values)) if stderr else None, len(values), scale)
+    return Metric(name, float(value), float(stderr(values)) if stderr else None, len(values), scale, _higher_is_better(loaded.task, name))
+
+
+def _higher_is_better(task: Any, name: str) -> bool | None:
+    told = task.higher_is_better()  # a class of one's own may return anything
+    found = told.get(name.split(",")[0]) if isinstance(told, Mapping) else None
+    return found if isinstance(found, bool) else None
 
 
 def _row(loaded: LoadedTask, item: str, instances: list[Any], scores: Mapping[str, Any], tokens: int) -> dict[str, Any]:

@@ -98,6 +98,19 @@ def test_a_group_has_a_row_for_each_number_of_shots_asked_of_all_its_tasks_also_
     assert groups_in(mine.parent / "out") == expected
 
 
+DISTANCE = "metric_list: [{{metric: acc, aggregation: mean, higher_is_better: {better}}}]"
+
+
+@pytest.mark.parametrize(("one", "other"), [("true", "true"), ("false", "false"), ("true", "false"), ("true", "null")])
+def test_rows_say_which_way_is_better_and_those_of_a_group_where_its_tasks_agree(mine: Path, one: str, other: str) -> None:
+    for name, better in (("bare", one), ("any", other)):
+        write_member(mine, name, more=DISTANCE.format(better=better))
+    evaluate(words(mine))
+    told = {"true": True, "false": False, "null": "left out"}
+    found = {row["task"]: row.get("higher_is_better", "left out") for row in rows(mine.parent / "out" / "results.jsonl")}
+    assert found == {"bare": told[one], "any": told[other], "both": told[one] if one == other else "left out"}
+
+
 def test_tasks_with_numbers_of_their_own_make_no_row_of_the_group(mine: Path) -> None:
     write_member(mine, "any", more="num_fewshot: 2")
     evaluate(words(mine))

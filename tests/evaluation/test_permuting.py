@@ -74,6 +74,7 @@ def test_who_reads_the_options_is_consistent_and_who_likes_a_place_is_not(rows: 
         "inn",
         "yes",
     ]
+    assert [metrics[key].higher_is_better for key in ("acc_permuted", "acc_spread", "consistent")] == [True, False, True]
     told, metrics = measured(task, lambda doc: "A")
     assert [row["correct"] for row in told] == [{"acc_permuted": share, "consistent": 0.0} for share in (0.25, 0.25, 0.5)]
     assert metrics["acc_permuted"].value == pytest.approx(1 / 3) and metrics["consistent"].value == 0

@@ -154,11 +154,25 @@ def test_these_are_the_columns_other_stages_read(tmp_path: Path, words: Path) ->
     write_checkpoint(tmp_path / "finetune", 10)
     evaluate(config(input=tmp_path / "finetune", output=tmp_path / "out", tasks="questions", data=words, max_new_tokens=4))
     row = rows_of(tmp_path / "out" / "results.jsonl")[0]
-    columns = "checkpoint step epoch task metric value stderr n shots template task_template student_template task_hash predictions"
-    assert " ".join(row) == f"{columns} tokens seconds"
+    columns = "checkpoint step epoch task metric value stderr n higher_is_better shots template task_template student_template task_hash"
+    assert " ".join(row) == f"{columns} predictions tokens seconds"
     prediction = rows_of(tmp_path / "out" / row["predictions"])[0]
     assert " ".join(prediction) == "item doc_id prompt gold answer output correct tokens"
     assert set(prediction["correct"]) == {"acc", "parsed"} and STAGE.version == 1
+
+
+def test_a_measurement_that_was_kept_before_a_column_was_added_is_read_without_it(tmp_path: Path, words: Path) -> None:
+    write_checkpoint(tmp_path / "finetune", 10)
+    asked = config(input=tmp_path / "finetune", output=tmp_path / "out", tasks="questions", data=words, max_new_tokens=4)
+    evaluate(asked)
+    [place] = (tmp_path / "out").glob("measured/*/result.json")
+    kept = json.loads(place.read_text())
+    metrics = [{key: metric[key] for key in ("name", "value", "stderr", "n", "scale")} for metric in kept["metrics"]]
+    place.write_text(json.dumps({"metrics": metrics, "tokens": kept["tokens"], "seconds": kept["seconds"]}))
+    before = rows_of(tmp_path / "out" / "results.jsonl")
+    assert evaluate(asked).counts["measured"] == 0
+    after = rows_of(tmp_path / "out" / "results.jsonl")
+    assert after == [{key: value for key, value in row.items() if key != "higher_is_better"} for row in before] != before
 
 
 @pytest.mark.parametrize(("missing", "problem"), [("model.safetensors", "holds no weights"), ("tokenizer", "holds no tokenizer")])
