@@ -5,12 +5,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from teacherlm.store.files import write_json, write_jsonl
+from teacherlm.stages.report import STAGE, ReportConfig
+from teacherlm.store.files import read_json, read_jsonl, write_json, write_jsonl
 from teacherlm.store.manifest import Manifest, write_manifest
 
 ATTACK = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 SIX = {"text": 0.42, "cot_tail": 0.5, "error_tail": 0.45, "fundamental_tail": 0.47, "all": 0.55, "cot_head": 0.71}
 """Students that differ in the kind of text they were trained on, for an ablation."""
+
+
+def make(outputs: list[Path], to: Path, **settings: Any) -> dict[str, Any]:
+    """What `report.json` holds of a report over them."""
+    STAGE.run(ReportConfig(input=outputs, output=to, **settings))
+    found: dict[str, Any] = read_json(to / "report.json")
+    return found
+
+
+def rewrite(path: Path, change: Any) -> None:
+    """Each row of a file as `change` makes it; None leaves it out."""
+    write_jsonl(path, [new for _, row in read_jsonl(path) if (new := change(row)) is not None])
 
 
 @dataclass(frozen=True)

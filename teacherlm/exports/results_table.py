@@ -116,7 +116,8 @@ def _evaluated(output: Path, folder: Path) -> Iterator[Entry]:
         try:
             if row["metric"] == "acc":
                 epoch = None if row["epoch"] is None else float(row["epoch"])
-                dataset = str(row["task"]).removeprefix(OF_TASK)
+                shots = f" ({row['shots']}-shot)" if row.get("shots") else ""
+                dataset = str(row["task"]).removeprefix(OF_TASK) + shots
                 method = (name, str(row.get("student_template") or ""), "")
                 yield Entry(method, dataset, epoch, float(row["value"]), int(row["n"]), f"{output / RESULTS}:{number}")
         except KeyError as missing:

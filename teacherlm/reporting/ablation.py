@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from teacherlm.reporting.measured import REFERENCES
+from teacherlm.reporting.measured import is_reference
 from teacherlm.reporting.verdict import is_shown
 
 Row = Mapping[str, Any]
@@ -43,12 +43,12 @@ def table(students: Sequence[Row], comparisons: Sequence[Row], baseline: str) ->
 def _kind(trained_on: str) -> str:
     """`error_tail` -> error; "" for labels alone and for models that were not trained."""
     first = re.split(r"[_,\s]", trained_on)[0]
-    return first if first in KINDS and trained_on not in REFERENCES else ""
+    return first if first in KINDS and not is_reference(trained_on) else ""
 
 
 def _place(trained_on: str, baseline: str) -> int:
     """Models that were not trained first, then labels, then kind after kind."""
-    if trained_on in (*REFERENCES, baseline):
+    if is_reference(trained_on) or trained_on == baseline:
         return -1 if trained_on == baseline else -2
     kind = _kind(trained_on)
     return KINDS.index(kind) if kind else len(KINDS)

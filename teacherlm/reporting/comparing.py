@@ -1,6 +1,6 @@
 """Students against each other on the same questions."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from teacherlm.errors import UserError
 from teacherlm.reporting.groups import Groups, Measurement
+from teacherlm.reporting.measured import is_reference
 from teacherlm.reporting.metrics import more_is_better
 from teacherlm.reporting.statistics import Aligned, align, compare, holm
 
@@ -16,22 +17,23 @@ Pair = tuple[str, Sequence[Measurement], Sequence[Measurement]]
 """Label, the seeds of the baseline, the seeds of the candidate."""
 
 
-def compare_students(groups: Groups, baseline: str) -> list[Row]:
+def compare_students(groups: Groups, baseline: str, scales: Mapping[str, int]) -> list[Row]:
     """Every student against the baseline of its label and task; p-values also adjusted after Holm."""
-    return compare_all(
+    pairs = [
         (label, found[baseline], members)
         for (label, _), found in groups.items()
         for name, members in found.items()
         if baseline in found and name != baseline
-    )
+    ]
+    return compare_all(pairs, scales)
 
 
-def compare_runs(measurements: Iterable[Measurement]) -> list[Row]:
+def compare_runs(measurements: Iterable[Measurement], scales: Mapping[str, int]) -> list[Row]:
     """Students that are alike but for the run that made them, each run against the first."""
     alike: dict[tuple[str, ...], dict[str, list[Measurement]]] = {}
     for one in measurements:
         student = one.result.student
-        if student.of_run:
+        if student.of_run and not is_reference(student.trained_on):
             key = (student.label, student.subsample, student.trained_on, one.result.task)
             alike.setdefault(key, {}).setdefault(student.of_run, []).append(one)
     pairs = []
@@ -45,19 +47,19 @@ def compare_runs(measurements: Iterable[Measurement]) -> list[Row]:
             "baseline": f"{row['baseline']} ({row['baseline_run']})",
             "candidate": f"{row['candidate']} ({row['candidate_run']})",
         }
-        for row in compare_all(pairs)
+        for row in compare_all(pairs, scales)
     ]
 
 
-def compare_all(pairs: Iterable[Pair]) -> list[Row]:
+def compare_all(pairs: Iterable[Pair], scales: Mapping[str, int]) -> list[Row]:
     """Left out are pairs without a score for each question, and metrics of which less is better."""
-    rows = [compare_pair(*pair) for pair in pairs if _in_pairs(pair)]
+    rows = [{**(row := compare_pair(*pair)), "scale": scales[row["task"]]} for pair in pairs if _in_pairs(pair)]
     return [{**row, "p_adjusted": p} for row, p in zip(rows, holm([row["p_value"] for row in rows]), strict=True)]
 
 
 def _in_pairs(pair: Pair) -> bool:
     members = [*pair[1], *pair[2]]
-    return all(one.by_question for one in members) and more_is_better(members[0].result.metric)
+    return all(one.by_question for one in members) and more_is_better(members[0].result)
 
 
 def compare_pair(label: str, before: Sequence[Measurement], after: Sequence[Measurement]) -> Row:
@@ -68,7 +70,6 @@ def compare_pair(label: str, before: Sequence[Measurement], after: Sequence[Meas
         "student": label,
         "task": first.task,
         "metric": first.metric,
-        "scale": scale_of([*before, *after]),
         "baseline": first.student.trained_on,
         "candidate": other.student.trained_on,
         "baseline_run": first.student.of_run,
@@ -93,8 +94,15 @@ def align_measurements(before: Sequence[Measurement], after: Sequence[Measuremen
         raise UserError(f"{after[0].answers.path}: cannot be compared with {before[0].answers.path}: {error}.") from None
 
 
-def scale_of(members: Sequence[Measurement]) -> int:
-    """100 where all values lie from 0 to 1 and are shown as percent; 1 where they are plain numbers."""
+def scales_of(measurements: Iterable[Measurement]) -> dict[str, int]:
+    """Task -> 100 where all values of all students lie from 0 to 1 and are shown as percent; 1 where they are plain numbers."""
+    by_task: dict[str, list[Measurement]] = {}
+    for one in measurements:
+        by_task.setdefault(one.result.task, []).append(one)
+    return {task: _scale_of(members) for task, members in by_task.items()}
+
+
+def _scale_of(members: Sequence[Measurement]) -> int:
     inside = all(0 <= one.result.value <= 1 and (not one.by_question or _within(one)) for one in members)
     return 100 if inside and any(one.by_question for one in members) else 1
 

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from teacherlm.reporting.charts import Curve, Interval, Mark, draw_curves, draw_forest, draw_marks
 from teacherlm.reporting.history import Training, cost, read_training
-from teacherlm.reporting.measured import REFERENCES, Result, Student
+from teacherlm.reporting.measured import Result, Student, is_reference
 
 Row = Mapping[str, Any]
 Lines = dict[str, list[list[tuple[float, float]]]]
@@ -25,7 +25,7 @@ class Chart:
 
 def forests(comparisons: Sequence[Row], colours: Mapping[str, int]) -> Iterator[Chart]:
     """Trained candidates only: an untrained model far behind would squeeze what matters into a corner."""
-    trained = [row for row in comparisons if row["candidate"] not in REFERENCES]
+    trained = [row for row in comparisons if not is_reference(row["candidate"])]
     several = len({row["student"] for row in trained}) > 1
     for task in dict.fromkeys(row["task"] for row in trained):
         rows = [row for row in trained if row["task"] == task]
@@ -86,7 +86,7 @@ def _progress(results: Sequence[Result], trainings: Mapping[Student, Training | 
 
 def size_curves(students: Sequence[Row], colours: Mapping[str, int]) -> Iterator[Chart]:
     """Sample efficiency: only where students of one kind were trained on sets of several sizes."""
-    trained = [row for row in students if row["rows"] and row["trained_on"] not in REFERENCES]
+    trained = [row for row in students if row["rows"] and not is_reference(row["trained_on"])]
     for task in dict.fromkeys(row["task"] for row in trained):
         for family in dict.fromkeys(row["family"] for row in trained if row["task"] == task):
             rows = [row for row in trained if (row["task"], row["family"]) == (task, family)]
@@ -130,6 +130,6 @@ def _by_name(results: Iterable[Result], colours: Mapping[str, int]) -> dict[str,
     students = dict.fromkeys(result.student for result in results if result.student.run and result.student.trained_on in colours)
     found: dict[str, list[Student]] = {}
     for student in sorted(students, key=lambda one: colours[one.trained_on]):
-        if student.trained_on not in REFERENCES:
+        if not is_reference(student.trained_on):
             found.setdefault(student.name, []).append(student)
     return found

@@ -47,7 +47,7 @@ def _question(before: Sequence[Measurement], after: Sequence[Measurement], align
     sides = [before[int(old.argmin())].answers.row(item), after[int(new.argmax())].answers.row(item)]
     return {
         "item": item,
-        "prompt": _cut(sides[0].prompt),
+        "prompt": _ending(sides[0].prompt),
         "gold": sides[0].gold,
         "baseline": _said(sides[0], aligned.baseline[:, place]),
         "candidate": _said(sides[1], aligned.candidate[:, place]),
@@ -56,6 +56,12 @@ def _question(before: Sequence[Measurement], after: Sequence[Measurement], align
 
 def _said(row: Prediction, scores: Any) -> dict[str, Any]:
     return {"answer": row.answer, "output": _cut(row.output), "scores": scores.tolist()}
+
+
+def _ending(prompt: str) -> str:
+    """The question stands behind its shots."""
+    left_out = len(prompt) - LONGEST
+    return prompt if left_out <= 0 else f"({left_out:,} characters before) ... {prompt[-LONGEST:]}"
 
 
 def _cut(text: str) -> str:

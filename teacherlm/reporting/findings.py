@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from teacherlm.reporting import ablation, baselines, costs, history, verdict
-from teacherlm.reporting.comparing import compare_runs, compare_students, scale_of
+from teacherlm.reporting.comparing import compare_runs, compare_students, scales_of
 from teacherlm.reporting.every_metric import copied, every_metric
 from teacherlm.reporting.groups import Groups, Measurement, row_of
 from teacherlm.reporting.history import Job
@@ -17,20 +17,22 @@ from teacherlm.reporting.option_order import option_order
 Row = dict[str, Any]
 
 
-def find_out(settings: Mapping[str, Any], results: Sequence[Result], groups: Groups, jobs: Sequence[Job]) -> Row:
-    """`settings` are those of the report."""
+def find_out(settings: Mapping[str, Any], results: Sequence[Result], again: Sequence[Row], groups: Groups, jobs: Sequence[Job]) -> Row:
+    """`settings` are those of the report; `again` is what was left out because it was measured more than once."""
     baseline, distinct = settings["baseline"], _distinct(groups)
-    comparisons = compare_students(groups, baseline)
-    runs = compare_runs(distinct)
-    students = _students(groups, jobs)
+    scales = scales_of(distinct)
+    comparisons = compare_students(groups, baseline, scales)
+    runs = compare_runs(distinct, scales)
+    students = _students(groups, jobs, scales)
     metrics = {task: next(iter(found.values()))[0].result.metric for (_, task), found in groups.items()}
     measurements: Row = {
         "rows": [row_of(result) for result in results],
         "students": students,
         "comparisons": comparisons,
         "runs": runs,
-        "baselines": [*baselines.find_baselines(groups, jobs), *(row for one in metrics.items() for row in copied(results, *one))],
+        "baselines": [{**row, "scale": scales[row["task"]]} for row in _baselines(groups, jobs, results, metrics)],
         "overlaps": history.overlaps(jobs),
+        "left_out": list(again),
         "metrics": metrics,
     }
     return {
@@ -54,17 +56,24 @@ def _distinct(groups: Groups) -> list[Measurement]:
     return list({id(one): one for found in groups.values() for members in found.values() for one in members}.values())
 
 
-def _students(groups: Groups, jobs: Sequence[Job]) -> list[Row]:
+def _baselines(groups: Groups, jobs: Sequence[Job], results: Sequence[Result], metrics: Mapping[str, str]) -> list[Row]:
+    """What copying scores may stand beside every answer, among the task's values, or in both places."""
+    found = baselines.find_baselines(groups, jobs)
+    known = {(row["task"], row["name"]) for row in found}
+    return [*found, *(row for one in metrics.items() for row in copied(results, *one) if (row["task"], row["name"]) not in known)]
+
+
+def _students(groups: Groups, jobs: Sequence[Job], scales: Mapping[str, int]) -> list[Row]:
     by_path = {str(job.path): job for job in jobs}
     trainings = {m.result.student.run: history.read_training(m.result.student) for m in _distinct(groups)}
     return [
-        {**(row := describe(name, task, members)), **costs.cost_of(members, by_path, row["mean"] * row["scale"], trainings)}
+        {**(row := describe(name, task, members, scales[task])), **costs.cost_of(members, by_path, row["mean"] * row["scale"], trainings)}
         for (name, task), found in groups.items()
         for members in found.values()
     ]
 
 
-def describe(name: str, task: str, members: Sequence[Measurement]) -> Row:
+def describe(name: str, task: str, members: Sequence[Measurement], scale: int) -> Row:
     """One line of the table of students: the mean over seeds with their spread, its standard error and interval."""
     from teacherlm.reporting.statistics import mean_of, spread_of
 
@@ -75,9 +84,9 @@ def describe(name: str, task: str, members: Sequence[Measurement]) -> Row:
         "student": name,
         "task": task,
         "metric": first.metric,
-        "scale": scale_of(members),
+        "scale": scale,
         "by_question": all(m.by_question for m in members),
-        "more_is_better": more_is_better(first.metric),
+        "more_is_better": more_is_better(first),
         "trained_on": members[0].trained_on,
         "family": first.student.family,
         "subsample": first.student.subsample,

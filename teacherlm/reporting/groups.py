@@ -1,12 +1,15 @@
 """What stands side by side: the answers of students that differ only in what they were trained on."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from teacherlm.errors import UserError
-from teacherlm.reporting.measured import REFERENCES, TEACHER, UNTRAINED, Result, Student
+from teacherlm.reporting.measured import TEACHER, UNTRAINED, Result, Student, is_reference
 from teacherlm.reporting.predictions import Floats, Predictions, Shelf
+from teacherlm.reporting.runs import name_runs
 
 
 @dataclass(frozen=True)
@@ -20,10 +23,10 @@ class Measurement:
     def trained_on(self) -> str:
         return self.result.student.trained_on
 
-    @property
+    @cached_property
     def by_question(self) -> bool:
-        """Whether each question has a score, which a comparison in pairs needs; a correlation has none."""
-        return self.answers.has(self.result.metric)
+        """Whether each question has a score and the value is their mean, as a comparison in pairs needs it; a correlation has none."""
+        return self.answers.has(self.result.metric) and self.answers.is_mean(self.result.metric, self.result.value, self.result.n)
 
     @property
     def scores(self) -> Floats:
@@ -58,35 +61,63 @@ def name_teachers(results: Iterable[Result], teachers: Iterable[str]) -> list[Re
     bases = {result.student.model for result in results if result.student.run and result.student.run not in known}
     known -= bases | {result.student.run for result in results if result.student.teaches_itself}
 
+    made = {student: place for student in {r.student for r in results} if (place := _written_by(student, known))}
+    names = name_runs([Path(place) for place in made.values()])
+    roles = {place: TEACHER if len(names) == 1 else f"{TEACHER} {names[Path(place)]}" for place in made.values()}
+
     def named(student: Student) -> Student:
-        return replace(student, trained_on=TEACHER, seed=None) if student.run in known or student.model in known else student
+        return replace(student, trained_on=roles[made[student]], seed=None) if student in made else student
 
     return [replace(result, student=named(result.student)) for result in results]
 
 
+def _written_by(student: Student, known: Collection[str]) -> str:
+    """The model that wrote, as the configs spell it; "" where this is none."""
+    return next((place for place in (student.run, student.model) if place in known), "")
+
+
+def leave_out_twins(results: Iterable[Result]) -> tuple[list[Result], list[dict[str, Any]]]:
+    """Each checkpoint on each task once, and what was left out: of several evaluations the one with most questions, then the first.
+
+    What was measured twice with the same values is no news; what is left out otherwise is {student, trained_on, task, kept, left_out}.
+    """
+    measured: dict[tuple[Any, ...], dict[Path, list[Result]]] = {}
+    for result in results:
+        student = result.student
+        key = (student.run or (student.model, student.of_run), result.checkpoint, result.task)
+        measured.setdefault(key, {}).setdefault(result.predictions, []).append(result)
+    kept, again = list[Result](), list[dict[str, Any]]()
+    for twins in measured.values():
+        shown = max(twins, key=lambda path: max(result.n for result in twins[path]))
+        kept += twins[shown]
+        values = {path: {(result.metric, result.value, result.task_hash) for result in rows} for path, rows in twins.items()}
+        others = [str(path) for path in twins if values[path] != values[shown]]
+        if others:
+            first = twins[shown][0]
+            row = {"student": first.student.name, "trained_on": first.student.trained_on, "task": first.task}
+            again.append({**row, "kept": str(shown), "left_out": others})
+    return kept, again
+
+
 def group(measurements: Sequence[Measurement], baseline: str) -> dict[tuple[str, str], Group]:
-    """(student, task) -> what stands side by side, the baseline first; an untrained model joins those made from it, a teacher all."""
-    models = {(m.result.student.name, m.result.student.model) for m in measurements if m.trained_on not in REFERENCES}
+    """(student, task) -> what stands side by side, the baseline first; an untrained model joins those made from it, a teacher all; of
+    several runs those of its own, where there are any.
+    """
+    trained = {m.result.student for m in measurements if not is_reference(m.trained_on)}
     groups: dict[tuple[str, str], dict[str, list[Measurement]]] = {}
-    for one in sorted(measurements, key=lambda m: (m.trained_on != baseline, m.trained_on in REFERENCES, m.trained_on == TEACHER)):
+    for one in sorted(measurements, key=lambda m: (m.trained_on != baseline, is_reference(m.trained_on), m.trained_on != UNTRAINED)):
         student = one.result.student
-        for name in _heirs(student, models) or [student.name]:
-            same = groups.setdefault((name, one.result.task), {}).setdefault(one.trained_on, [])
-            if not any(_is_same(one, other) for other in same):
-                same.append(one)
+        for name in _heirs(student, trained) or [student.name]:
+            groups.setdefault((name, one.result.task), {}).setdefault(one.trained_on, []).append(one)
     return dict(groups)
 
 
-def _heirs(student: Student, models: Iterable[tuple[str, str]]) -> list[str]:
-    if student.trained_on == TEACHER:
-        return sorted({name for name, _ in models})
-    return [name for name, model in sorted(models) if student.trained_on == UNTRAINED and model == student.model]
-
-
-def _is_same(one: Measurement, other: Measurement) -> bool:
-    """Of two runs that both measured the model they began with, one is enough."""
-    sides = [(m.result.student.run or m.result.student.model, m.result.checkpoint) for m in (one, other)]
-    return sides[0] == sides[1]
+def _heirs(student: Student, trained: Iterable[Student]) -> list[str]:
+    if not is_reference(student.trained_on):
+        return []
+    heirs = [one for one in trained if student.trained_on != UNTRAINED or one.model == student.model]
+    own = [one for one in heirs if one.of_run == student.of_run]
+    return sorted({one.name for one in own or heirs})
 
 
 def row_of(result: Result) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from teacherlm.reporting.measured import Student, checkpoint_facts
+from teacherlm.reporting.runs import name_runs
 from teacherlm.store.files import read_jsonl
 from teacherlm.store.manifest import Manifest, lineage
 
@@ -19,9 +20,15 @@ class Job:
 
     path: Path
     manifest: Manifest
+    of_run: str = ""
+    """The run that it is of, where another run has a job of the same name."""
 
     @property
     def name(self) -> str:
+        return f"{self.of_run}/{self.own_name}" if self.of_run else self.own_name
+
+    @property
+    def own_name(self) -> str:
         """`finetune/1b3-cot_tail-0`: the step's folder, with the matrix labels where it has any, in rounds with the round's."""
         if re.fullmatch(r"round-\d+", "".join(self.path.parts[-3:-2])):
             return "/".join(self.path.parts[-3:])
@@ -40,8 +47,21 @@ class Training:
 
 def read_jobs(folders: Iterable[Path]) -> list[Job]:
     """Every job behind these outputs, each once, by stage and then by time."""
-    jobs = {path: Job(path, manifest) for folder in folders for path, manifest in lineage(folder)}
-    return sorted(jobs.values(), key=lambda job: (_place(job.manifest.stage), job.manifest.started, job.name))
+    jobs = _told_apart(list({path: Job(path, manifest) for folder in folders for path, manifest in lineage(folder)}.values()))
+    return sorted(jobs, key=lambda job: (_place(job.manifest.stage), job.manifest.started, job.name))
+
+
+def _told_apart(jobs: Sequence[Job]) -> list[Job]:
+    """All jobs of runs that have jobs of the same name bear their run's."""
+    named: dict[str, list[Path]] = {}
+    for job in jobs:
+        named.setdefault(job.own_name, []).append(_run_of(job))
+    names = name_runs([run for runs in named.values() if len(runs) > 1 for run in runs])
+    return [replace(job, of_run=names.get(_run_of(job), "")) for job in jobs]
+
+
+def _run_of(job: Job) -> Path:
+    return job.path.absolute().parents[len(Path(job.own_name).parts) - 1]
 
 
 def _place(stage: str) -> int:
@@ -58,7 +78,8 @@ def overlaps(jobs: Iterable[Job]) -> list[dict[str, Any]]:
     found: dict[tuple[str, str], dict[str, Any]] = {}
     by_path = {str(job.path): job for job in jobs}
     for job in by_path.values():
-        trained = by_path.get(str(job.manifest.config.get("input")))
+        given = Path(str(job.manifest.config.get("input")))
+        trained = by_path.get(str(given)) or by_path.get(str(given.parent))  # it may have been one checkpoint
         for task, counts in job.manifest.facts.get("overlap", {}).items():
             where = str(trained.manifest.config.get("input", "")) if trained else ""
             column = str(trained.manifest.config.get("train_on", "cot_tail")) if trained else ""

@@ -12,11 +12,14 @@ from teacherlm.store.manifest import Manifest, read_manifest
 
 UNTRAINED = "untrained"
 TEACHER = "teacher"
-REFERENCES = (UNTRAINED, TEACHER)
-"""Stand beside the students and are never the answer."""
 LABELLED = ("student", "train_on", "seed", "round", "subsample")
 """Axes of a matrix that have a place of their own; every other one is a part of the label."""
 CheckpointChoice = Literal["last", "best_held_out"]
+
+
+def is_reference(trained_on: str) -> bool:
+    """Untrained models and teachers stand beside the students and are never the answer."""
+    return trained_on in (UNTRAINED, TEACHER) or trained_on.startswith(f"{TEACHER} ")
 
 
 @dataclass(frozen=True)
@@ -75,36 +78,78 @@ class Result:
     tokens: int | None = None
     """Tokens written for all questions; 0 where letters were weighed."""
     seconds: float | None = None
+    higher_is_better: bool | None = None
+    """As the task says; None where it does not."""
     encoding: str = ""
     """How questions and the answers weighed behind them became tokens; "" where nobody noted it, or none were weighed."""
 
 
 def read_results(folders: Sequence[Path]) -> list[Result]:
-    """Every row of `results.jsonl` of these `evaluate` outputs. Students of several runs that would be one bear their run's name.
+    """Every row of `results.jsonl` of these `evaluate` outputs. Students of several runs that would be one bear their run's name, those
+    of one run that of their training.
 
-    Raises: UserError for a row that lacks a key, and for two trainings of a run that would be the same student and seed.
+    Raises: UserError for a row that lacks a key, and for two trainings that are the same student and seed whatever they are called.
     """
-    students = _told_apart({folder: find_student(folder) for folder in folders})
+    students = _runs_told_apart(_trainings_told_apart(_models_told_apart({folder: find_student(folder) for folder in folders})))
     return [row for folder, student in students.items() for row in _read_rows(folder, student)]
 
 
-def _told_apart(students: Mapping[Path, Student]) -> dict[Path, Student]:
-    """Where labels clash between runs, all students of these runs get the run's name: each is compared within its run."""
-    seen: dict[tuple[str, str, int | None], Path] = {}
-    clashing: set[Path] = set()
+def _models_told_apart(students: Mapping[Path, Student]) -> dict[Path, Student]:
+    """Untrained models of one name are called by as much of their path as tells them apart."""
+    named: dict[str, list[Path]] = {}
+    for student in students.values():
+        if student.trained_on == UNTRAINED:
+            named.setdefault(student.label, []).append(Path(student.model))
+    names = {str(path): name for paths in named.values() if len(set(paths)) > 1 for path, name in name_runs(paths).items()}
+    return {
+        folder: replace(student, label=names.get(student.model, student.label)) if student.trained_on == UNTRAINED else student
+        for folder, student in students.items()
+    }
+
+
+def _trainings_told_apart(students: Mapping[Path, Student]) -> dict[Path, Student]:
+    """Where trainings of one run would be the same student and seed, `trained_on` says whose step or output each is."""
+    same: dict[tuple[Path, str, str, int | None], dict[str, Path]] = {}
     for folder, student in students.items():
-        where = seen.setdefault((student.name, student.trained_on, student.seed), folder)
-        if (student.run or student.model) == (students[where].run or students[where].model):
-            continue
-        if run_of(folder) == run_of(where):
-            who = f"student '{student.name}' trained on '{student.trained_on}' with seed {student.seed}"
-            raise UserError(f"{where} and {folder} are both {who}; label them apart with an axis `student` in the pipeline's matrix.")
-        clashing |= {run_of(folder), run_of(where)}
+        same.setdefault((run_of(folder), *_identity(student), student.seed), {}).setdefault(student.run, folder)
+    clashing = {key[:3] for key, runs in same.items() if len(runs) > 1}
+    places = {
+        folder: _step_of(student)
+        for folder, student in students.items()
+        if student.run and (run_of(folder), *_identity(student)) in clashing
+    }
+    names = name_runs(list(places.values()))
+    for (_, label, trained_on, seed), runs in same.items():
+        if len(runs) > 1 and len({places[folder] for folder in runs.values()}) < len(runs):
+            who = f"student '{label}' trained on '{trained_on}' with seed {seed}"
+            raise UserError(f"{' and '.join(map(str, runs.values()))} are both {who}; leave one of them out.")
+    return {
+        folder: replace(student, trained_on=f"{student.trained_on} ({names[places[folder]]})") if folder in places else student
+        for folder, student in students.items()
+    }
+
+
+def _step_of(student: Student) -> Path:
+    """The training's output; that of its step where a matrix made several."""
+    manifest, run = read_manifest(Path(student.run)), Path(student.run).absolute()
+    return run.parent if manifest is not None and manifest.entry else run
+
+
+def _runs_told_apart(students: Mapping[Path, Student]) -> dict[Path, Student]:
+    """Where labels clash between runs, all students of these runs get the run's name: each is compared within its run."""
+    made: dict[tuple[str, str], dict[Path, str]] = {}
+    for folder, student in students.items():
+        made.setdefault(_identity(student), {}).setdefault(run_of(folder), student.run or student.model)
+    clashing = {run for runs in made.values() if len(set(runs.values())) > 1 for run in runs}
     names = name_runs([run for run in map(run_of, students) if run in clashing])
     return {
         folder: replace(student, of_run=names[run]) if (run := run_of(folder)) in clashing else student
         for folder, student in students.items()
     }
+
+
+def _identity(student: Student) -> tuple[str, str]:
+    return student.name, student.trained_on
 
 
 def find_student(folder: Path) -> Student:
@@ -120,14 +165,14 @@ def find_student(folder: Path) -> Student:
         trained = read_manifest(path)
         if trained is not None and trained.stage == "finetune":
             return _trained(path, trained)
-    return Student(_short(source), UNTRAINED, None, source)
+    return Student(manifest.entry.get("student") or short_name(source), UNTRAINED, None, source)
 
 
 def _trained(run: Path, manifest: Manifest) -> Student:
     config, entry = manifest.config, manifest.entry
     model = str(config.get("model") or "")
     others = [label for axis, label in entry.items() if axis not in LABELLED]
-    label = " ".join([entry["student"], *others] if "student" in entry else others) or _short(model)
+    label = " ".join([entry["student"], *others] if "student" in entry else others) or short_name(model)
     trained_on = entry.get("train_on") or str(config.get("train_on"))
     if "round" in entry:  # the rounds of a pipeline stand side by side, each a column beside what the student began as
         trained_on += f", round {entry['round']}"
@@ -141,7 +186,7 @@ def _part(subsample: Any) -> str:
     return "" if subsample in (None, "", "all", "100%") else str(subsample)
 
 
-def _short(model: str) -> str:
+def short_name(model: str) -> str:
     return Path(model).name if model else "from scratch"
 
 
@@ -175,6 +220,7 @@ def _result(folder: Path, student: Student, row: Mapping[str, Any]) -> Result:
         predictions=folder / str(row["predictions"]),
         tokens=row.get("tokens"),
         seconds=row.get("seconds"),
+        higher_is_better=row.get("higher_is_better"),
         encoding=str(row.get("encoding") or ""),
     )
 

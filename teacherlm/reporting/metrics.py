@@ -10,7 +10,7 @@ LOWER_IS_BETTER = frozenset(
     {"rmse", "mse", "mae", "loss", "perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "ter", "wer", "cer"}
     | {"brier_score", "calibration_error", "ece", "spearman_p", "optimal_threshold", "acc_spread"}
 )
-"""Metrics that no student is praised for a high value of; a task's file says which way is better, results.jsonl does not."""
+"""Metrics that no student is praised for a high value of, whatever a task says, and also where it says nothing."""
 
 
 def choose_metrics(results: Sequence[Result], wanted: str = DEFAULT) -> dict[str, str]:
@@ -18,23 +18,22 @@ def choose_metrics(results: Sequence[Result], wanted: str = DEFAULT) -> dict[str
 
     Raises: UserError when another than the default is wanted and no task has it.
     """
-    known: dict[str, list[str]] = {}
+    known: dict[str, dict[str, Result]] = {}
     for result in results:
-        if result.metric not in known.setdefault(result.task, []):
-            known[result.task].append(result.metric)
+        known.setdefault(result.task, {}).setdefault(result.metric, result)
     if wanted != DEFAULT and not any(wanted in names for names in known.values()):
         names = ", ".join(sorted({name for found in known.values() for name in found}))
         raise UserError(f"report: no task was measured with metric '{wanted}' (found: {names}); choose one with `metric:`.")
-    return {task: wanted if wanted in names else main_metric(names) for task, names in known.items()}
+    return {task: wanted if wanted in found else main_metric(list(found.values())) for task, found in known.items()}
 
 
-def main_metric(names: Sequence[str]) -> str:
+def main_metric(results: Sequence[Result]) -> str:
     """The first of which more is better; the first of all where there is none."""
-    return next((name for name in names if more_is_better(name)), names[0])
+    return next((result for result in results if more_is_better(result)), results[0]).metric
 
 
-def more_is_better(metric: str) -> bool:
-    return metric.split(",")[0] not in LOWER_IS_BETTER
+def more_is_better(result: Result) -> bool:
+    return result.metric.split(",")[0] not in LOWER_IS_BETTER and result.higher_is_better is not False
 
 
 def shown(value: float, scale: int) -> str:

@@ -14,7 +14,7 @@ from teacherlm.reporting.curves import Chart
 from teacherlm.reporting.examples import Example, Taught
 from teacherlm.reporting.groups import Group, Groups
 from teacherlm.reporting.history import Job
-from teacherlm.reporting.measured import REFERENCES, Result
+from teacherlm.reporting.measured import Result, is_reference
 
 HERE = Path(__file__).parent
 TAUGHT = 3
@@ -46,7 +46,7 @@ class Page:
 def build_page(report: Row, groups: Groups, results: Sequence[Result], jobs: Sequence[Job], count: int) -> Page:
     """Everything on the page besides the report's own numbers: charts, and `count` examples side by side."""
     names = list(dict.fromkeys(name for found in groups.values() for name in found))
-    colours = {name: SERIES - 1 if name in REFERENCES else place for place, name in enumerate(names)}
+    colours = {name: SERIES - 1 if is_reference(name) else place for place, name in enumerate(names)}
     headline = verdict.headline(report["comparisons"])
     shown = groups[(headline["student"], headline["task"])] if headline else next(iter(groups.values()))
     outcomes = _outcomes(shown, headline)
@@ -87,11 +87,16 @@ def render(page: Page) -> str:
         duration=duration,
         colour=lambda name: f"var(--s{page.colours.get(name, 0) % SERIES})",
         flat=flatten,
-        one_line=lambda text: re.sub(r"\s+", " ", text).strip(),
+        one_line=one_line,
+        last_question=lambda prompt: one_line(re.split(r"\n\s*\n", prompt.strip())[-1]),  # shots stand before it
         unique=lambda values: list(dict.fromkeys(values)),
     )
     values = {"page": page, "report": page.report, "is_shown": verdict.is_shown, "stages": by_stage(page.report)}
     return environment.get_template("page.html").render(values)
+
+
+def one_line(text: str) -> str:
+    return re.sub(r"\s+", " ", text).strip()
 
 
 def duration(seconds: float) -> str:

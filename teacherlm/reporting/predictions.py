@@ -14,6 +14,8 @@ from teacherlm.errors import UserError
 from teacherlm.store.files import read_jsonl_from
 
 Floats = NDArray[np.float64]
+ROUNDING = 1e-3
+"""How far a value that was written with few digits may be from the mean of its questions."""
 SHARES = ("acc", "acc_norm", "exact_match")
 """Metrics whose score of a question is from 0 to 1, whatever else a task may call so."""
 
@@ -45,6 +47,8 @@ class Predictions:
     """Tokens written."""
     values: Mapping[str, Floats] = field(repr=False)
     """Metric -> scores (questions,); NaN where a row has none."""
+    partial: frozenset[str] = field(repr=False)
+    """Metrics that some rows do not name: those of a category, or of one kind of question."""
     places: tuple[tuple[int, int], ...] = field(repr=False)
     """Line number and byte offset behind the row."""
 
@@ -58,8 +62,12 @@ class Predictions:
         return self.choices if self.choices and all(self.choices) else ()
 
     def has(self, metric: str) -> bool:
-        """Whether single questions have a score; a correlation stands over all of them at once."""
-        return metric in self.values
+        """Whether all single questions have a score; a correlation stands over all of them at once. A share of right answers has to."""
+        return metric in self.values and (metric.split(",")[0] in SHARES or metric not in self.partial)
+
+    def is_mean(self, metric: str, value: float, n: int) -> bool:
+        """Whether a value of n questions is the mean of these; a task may weigh them otherwise. Rows that were lost are said elsewhere."""
+        return n != len(self.items) or abs(float(self.scores(metric).mean()) - value) <= ROUNDING * max(1.0, abs(value))
 
     def scores(self, metric: str) -> Floats:
         """(questions,). Raises: UserError naming file and line for a row without a score, and for one that cannot be."""
@@ -120,7 +128,9 @@ def read_predictions(path: Path) -> Predictions:
         seen: set[str] = set()
         again = next(i for i, item in enumerate(items) if item in seen or seen.add(item))  # type: ignore[func-returns-value]
         raise UserError(f"{path}:{places[again][0]}: item '{items[again]}' comes twice; items must be unique to be compared.")
-    return Predictions(path, tuple(items), tuple(golds), tuple(choices), tuple(tokens), _arrays(corrects), tuple(places))
+    return Predictions(
+        path, tuple(items), tuple(golds), tuple(choices), tuple(tokens), _arrays(corrects), _partial(corrects), tuple(places)
+    )
 
 
 def _arrays(corrects: Sequence[Mapping[str, Any]]) -> dict[str, Floats]:
@@ -135,6 +145,11 @@ def _arrays(corrects: Sequence[Mapping[str, Any]]) -> dict[str, Floats]:
                 found[name] = np.full(len(corrects), np.nan)
             found[name][number] = np.nan if score is None else score
     return found
+
+
+def _partial(corrects: Sequence[Mapping[str, Any]]) -> frozenset[str]:
+    kinds = {frozenset(correct) for correct in corrects}
+    return frozenset().union(*kinds) - frozenset.intersection(*kinds)
 
 
 def _count_choices(row: Mapping[str, Any]) -> int:

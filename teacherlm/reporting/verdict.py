@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from teacherlm.reporting import metrics
-from teacherlm.reporting.measured import REFERENCES
+from teacherlm.reporting.measured import is_reference
 
 FEW_QUESTIONS = 100
 Row = Mapping[str, Any]
@@ -54,7 +54,7 @@ def headline(comparisons: Sequence[Row]) -> Row | None:
     Points and plain numbers have no mean: where some tasks are measured in points, these alone choose. A gain that is shown goes before
     a larger one that is not.
     """
-    trained = [row for row in comparisons if row["candidate"] not in REFERENCES]
+    trained = [row for row in comparisons if not is_reference(row["candidate"])]
     weighed = [row for row in trained if row.get("scale", 100) == 100] or trained
     if not weighed:
         return None
@@ -74,6 +74,7 @@ def cautions(report: Row, baseline: str) -> list[str]:
         *_unequal_training(students, baseline),
         *_no_better_than_majority(students, report["baselines"]),
         *_taught(report["overlaps"]),
+        *_measured_again(report["left_out"]),
     ]
     return list(dict.fromkeys([*found, *_unknown_template(students), *_other_metrics(students, report["rows"])]))
 
@@ -90,7 +91,7 @@ def _weak(comparisons: Iterable[Row]) -> list[str]:
             found.append(f"{name}: the task was measured with different contents ({', '.join(row['task_hashes'])}).")
         if len(row.get("encodings", ())) > 1:
             found.append(f"{name}: questions and answers became tokens in different ways ({', '.join(row['encodings'])}).")
-        if min(len(row["baseline_seeds"]), len(row["candidate_seeds"])) < 2 and row["candidate"] not in REFERENCES:
+        if min(len(row["baseline_seeds"]), len(row["candidate_seeds"])) < 2 and not is_reference(row["candidate"]):
             found.append(f"{name}: one seed on a side says nothing about how much training luck matters.")
     return found
 
@@ -101,7 +102,7 @@ def _no_better_than_majority(students: Sequence[Row], baselines: Sequence[Row]) 
         below = [
             r
             for r in students
-            if r["task"] == one["task"] and r["trained_on"] not in REFERENCES and r["ci_low"] is not None and r["ci_low"] <= one["value"]
+            if r["task"] == one["task"] and not is_reference(r["trained_on"]) and r["ci_low"] is not None and r["ci_low"] <= one["value"]
         ]
         if below:
             names = ", ".join(f"{row['trained_on']} ({row['student']})" for row in below)
@@ -109,6 +110,14 @@ def _no_better_than_majority(students: Sequence[Row], baselines: Sequence[Row]) 
                 f"{one['task']}: not shown to be better than always answering {one['answer']} ({100 * one['value']:.1f}%): {names}."
             )
     return found
+
+
+def _measured_again(left_out: Iterable[Row]) -> list[str]:
+    return [
+        f"{row['trained_on']} ({row['student']}) on {row['task']}: measured {1 + len(row['left_out'])} times with different results; "
+        f"{row['kept']} stands here, left out: {', '.join(row['left_out'])}."
+        for row in left_out
+    ]
 
 
 def _taught(overlaps: Iterable[Row]) -> list[str]:
@@ -119,13 +128,13 @@ def _taught(overlaps: Iterable[Row]) -> list[str]:
             same.setdefault((row["task"], row["shared"], row["questions"], row["input"], row["exact"]), []).append(row["trained_on"])
     return [
         f"{task}: {shared:,} of its {questions:,} questions share 13 words in a row with what {_were(names)} "
-        f"trained on ({source}), {exact:,} are there word for word; prepare's `decontaminate` leaves them out."
+        f"trained on{f' ({source})' if source else ''}, {exact:,} are there word for word; prepare's `decontaminate` leaves them out."
         for (task, shared, questions, source, exact), names in same.items()
     ]
 
 
 def _were(names: Iterable[str]) -> str:
-    found = list(dict.fromkeys(names))
+    found = list(dict.fromkeys(name for name in names if name)) or ["the student"]
     return f"{found[0]} was" if len(found) == 1 else f"{', '.join(found[:-1])} and {found[-1]} were"
 
 
@@ -134,7 +143,7 @@ def _unknown_template(students: Sequence[Row]) -> list[str]:
         f"{row['trained_on']} ({row['student']}) on {row['task']}: the student or the task declares no template, so nobody checked that it "
         "was asked as it was taught."
         for row in students
-        if row["trained_on"] not in REFERENCES and not row["template"]
+        if not is_reference(row["trained_on"]) and not row["template"]
     ]
 
 
@@ -142,10 +151,10 @@ def _other_metrics(students: Sequence[Row], results: Sequence[Row]) -> list[str]
     """Tasks that stand here by another metric than accuracy, and those that cannot be compared question by question."""
     has = {(row["task"], row["metric"]) for row in results}
     found = []
-    for task, metric in dict.fromkeys((row["task"], row["metric"]) for row in students):
+    for task, metric, more in dict.fromkeys((row["task"], row["metric"], row["more_is_better"]) for row in students):
         if metric != metrics.DEFAULT and (task, metrics.DEFAULT) not in has:
             found.append(f"{task} has no {metrics.DEFAULT}: it is shown by {metric}, its first metric of which more is better.")
-        if not metrics.more_is_better(metric):
+        if not more:
             found.append(f"{task}: less {metric} is better; it is shown and not compared.")
         elif any(not row["by_question"] for row in students if row["task"] == task):
             found.append(

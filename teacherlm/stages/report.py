@@ -55,7 +55,7 @@ def report(config: ReportConfig) -> Outcome:
     from teacherlm.reporting import history
     from teacherlm.reporting.baselines import teachers_of
     from teacherlm.reporting.findings import find_out
-    from teacherlm.reporting.groups import group, name_teachers, read_measurements
+    from teacherlm.reporting.groups import group, leave_out_twins, name_teachers, read_measurements
     from teacherlm.reporting.predictions import Shelf
     from teacherlm.reporting.sheet import write_sheet
     from teacherlm.reporting.student_cards import write_cards
@@ -63,11 +63,11 @@ def report(config: ReportConfig) -> Outcome:
     for folder in config.input:
         require_finished(folder)
     shelf, jobs = Shelf(), history.read_jobs(config.input)
-    results = name_teachers(read_results(config.input), teachers_of(jobs))
+    results, again = leave_out_twins(name_teachers(read_results(config.input), teachers_of(jobs)))
     metrics = choose_metrics(results, config.metric)
     measurements = read_measurements(results, choose_checkpoints(results, config.checkpoint), metrics, shelf)
     groups = group(measurements, config.baseline)
-    found = find_out(config.model_dump(mode="json", exclude={"output", "input"}), results, groups, jobs)
+    found = find_out(config.model_dump(mode="json", exclude={"output", "input"}), results, again, groups, jobs)
     _write(config, found, groups, results, jobs)
     write_sheet(config.output / "results.csv", results, jobs, frozenset(one.result for one in measurements))
     write_cards(config.output / CARDS, cards_of(results, shelf))
@@ -101,7 +101,8 @@ def cards_of(results: Sequence[Result], shelf: "Shelf") -> dict[Path, list[Score
 def _score(result: Result, shelf: "Shelf") -> Score:
     from teacherlm.reporting.statistics import wilson_interval
 
-    share = shelf.take(result.predictions).is_share(result.metric)
+    answers = shelf.take(result.predictions)
+    share = answers.is_share(result.metric) and answers.is_mean(result.metric, result.value, result.n)
     low, high = wilson_interval(result.value * result.n, result.n) if share else (None, None)
     return Score(result.task, result.metric, result.value, low, high, result.n)
 

@@ -71,11 +71,14 @@ def require_finished(path: Path) -> None:
 
 
 def lineage(path: Path) -> list[tuple[Path, Manifest]]:
-    """The manifests behind an output, nearest first: its own, its inputs', theirs. External inputs have none."""
+    """The manifests behind an output, nearest first: its own, its inputs', theirs. External inputs have none.
+
+    An input that lies in an output, as a checkpoint or the file of a split does, is that output's.
+    """
     found: list[tuple[Path, Manifest]] = []
     waiting, seen = [path], set()
     while waiting:
-        here = waiting.pop(0)
+        here = _output_of(waiting.pop(0))
         if here in seen:
             continue
         seen.add(here)
@@ -84,3 +87,7 @@ def lineage(path: Path) -> list[tuple[Path, Manifest]]:
             found.append((here, manifest))
             waiting += [Path(name) for name in manifest.inputs]
     return found
+
+
+def _output_of(path: Path) -> Path:
+    return path.parent if not (path / MANIFEST).is_file() and (path.parent / MANIFEST).is_file() else path

@@ -95,6 +95,13 @@ def measured(folder: Path, *rows: Row) -> None:
     (folder / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
+def test_each_number_of_shots_is_a_column_of_what_evaluate_measured(saved: Path) -> None:
+    row: Row = {"metric": "acc", "task": "word_problems", "n": 4, "student_template": "teacherlm", "epoch": 1.0}
+    measured(saved / "evaluate" / "tiny", {**row, "value": 0.5, "shots": 0}, {**row, "value": 0.75, "shots": 5})
+    heading, *_, last = as_lines(table_of(saved))
+    assert dict(zip(heading, last, strict=True)).items() >= {("word_problems", "50.00"), ("word_problems (5-shot)", "75.00")}
+
+
 def test_what_evaluate_measured_stands_in_the_same_table(saved: Path) -> None:
     row = {"task": "ft_cot_coin_flip", "metric": "acc", "n": 150, "student_template": "ft_cot_token", "checkpoint": "checkpoint-9"}
     measured(saved / "evaluate" / "tiny", {**row, "epoch": 1.0, "value": 0.5}, {**row, "epoch": 2.0, "value": 0.25})

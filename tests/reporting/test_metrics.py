@@ -23,6 +23,12 @@ def test_accuracy_is_compared_where_there_is_one_and_else_the_first_metric_of_wh
     assert found == {"creak": "acc", "ni": "rougeL", "gsm8k": "exact_match,strict-match", "lm": "word_perplexity"}
 
 
+def test_a_task_that_says_which_way_is_better_is_heeded() -> None:
+    stereotyped = replace(RESULT, metric="pct_stereotype", higher_is_better=False)
+    assert choose_metrics([stereotyped, replace(RESULT, metric="rougeL", higher_is_better=True)]) == {"creak": "rougeL"}
+    assert choose_metrics([replace(RESULT, metric="rmse", higher_is_better=True), replace(RESULT, metric="f1")]) == {"creak": "f1"}
+
+
 def test_a_wanted_metric_is_taken_where_it_is_and_is_an_error_where_no_task_has_it() -> None:
     results = measured(creak="acc acc_norm", ni="rougeL")
     assert choose_metrics(results, "acc_norm") == {"creak": "acc_norm", "ni": "rougeL"}

@@ -132,7 +132,9 @@ def test_sign_flips_give_less_than_their_draws_can_where_it_is_certain_and_never
     random = np.random.default_rng(3)
     for questions in (1, 2, 8, 14):
         for lean in (0.0, 0.4, 1.0):
-            differences = random.choice([0.5, 1.0], questions) * np.where(random.random(questions) < lean, 1, random.choice([-1, 1], questions))
+            differences = random.choice([0.5, 1.0], questions) * np.where(
+                random.random(questions) < lean, 1, random.choice([-1, 1], questions)
+            )
             signs = np.array(list(itertools.product([-1, 1], repeat=questions)))
             exact = float((np.abs(signs @ np.abs(differences)) >= abs(differences.sum()) - 1e-9).mean())
             assert sign_flip(differences, resamples=9) >= min(exact, 0.1)

@@ -70,13 +70,13 @@ def test_small_ends_keep_a_decimal_so_that_an_interval_beside_zero_does_not_seem
 
 def student(trained_on: str, **changes: Any) -> dict[str, Any]:
     found = {"student": "tiny", "trained_on": trained_on, "task": "creak", "trained_tokens": 9, "template": "teacherlm", "ci_low": 0.7}
-    found |= {"metric": "acc", "by_question": True}
+    found |= {"metric": "acc", "by_question": True, "more_is_better": True}
     return {**found, **changes}
 
 
 def said_of(**changes: Any) -> str:
     report = {"comparisons": [row()], "runs": [], "students": [student("text"), student("cot_head")], "rows": [], "baselines": []}
-    report["overlaps"] = []
+    report |= {"overlaps": [], "left_out": []}
     return " ".join(cautions({**report, **changes}, "text"))
 
 
@@ -118,7 +118,9 @@ def test_another_metric_than_accuracy_is_said_and_one_that_no_pair_of_answers_ca
     assert "ni has no acc: it is shown by rougeL, its first metric of which more is better." in said_of(students=[rouge])
     together = student("cot_head", metric="spearman", by_question=False)
     assert "creak: spearman stands over all questions at once" in said_of(students=[together])
-    assert "creak: less rmse is better; it is shown and not compared." in said_of(students=[student("cot_head", metric="rmse")])
+    assert "creak: less rmse is better; it is shown and not compared." in said_of(
+        students=[student("cot_head", metric="rmse", more_is_better=False)]
+    )
 
 
 def test_a_metric_that_is_no_share_is_said_in_its_own_unit() -> None:

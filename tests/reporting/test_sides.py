@@ -1,0 +1,132 @@
+"""Who stands beside whom: students of several runs, trainings and teachers that share a name, and what was measured twice."""
+
+import csv
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from finished_run import Run, make, rewrite
+
+from teacherlm.errors import UserError
+from teacherlm.store.manifest import Manifest, read_manifest, write_manifest
+
+
+def manifest_of(folder: Path) -> Manifest:
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    return manifest
+
+
+def sides(found: dict[str, Any]) -> dict[tuple[str, str], list[Any]]:
+    return {(row["student"], row["trained_on"]): row["seeds"] for row in found["students"]}
+
+
+def test_runs_with_other_seeds_are_no_seeds_of_one_student(tmp_path: Path) -> None:
+    for name, seed, right in (("first", 0, 0.4), ("second", 1, 0.9)):
+        Run(tmp_path / name, {"text": 0.3, "cot_head": right}, (seed,), questions=150, last_only=True).write()
+    found = make([tmp_path / "first", tmp_path / "second"], tmp_path / "report")
+    assert sides(found)["tiny · first", "cot_head"] == [0] and sides(found)["tiny · second", "cot_head"] == [1]
+    assert {row["candidate"] for row in found["runs"]} == {"text (second)", "cot_head (second)"}
+
+
+def test_each_run_has_its_own_untrained_model_funnel_and_jobs(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        Run(tmp_path / name, {"text": 0.3, "cot_head": 0.8}, (0,), questions=60, last_only=True).write()
+    place = tmp_path / "second" / "postprocess"
+    write_manifest(place, replace(manifest_of(place), facts={"funnel": {"questions in": 10, "kept": 3}}))
+    found = make([tmp_path / "first", tmp_path / "second"], tmp_path / "report")
+    assert all(len(row["values"]) == 1 for row in found["students"])
+    assert ("tiny · first", "untrained") in sides(found) and ("tiny · second", "untrained") in sides(found)
+    assert {name: funnel["kept"] for name, funnel in found["funnel"].items()} == {"first/postprocess": 753, "second/postprocess": 3}
+    assert len({row["job"] for row in found["timings"]}) == len(found["timings"])
+
+
+def test_trainings_of_one_run_that_would_be_one_student_bear_the_names_of_their_outputs(tmp_path: Path) -> None:
+    outputs = Run(tmp_path, {"text": 0.3, "cot_tail": 0.5, "cot_head": 0.9}, (0,), questions=80, last_only=True).write()[1:]
+    for name in ("cot_tail", "cot_head"):  # as made by hand, each with another learning rate
+        place = tmp_path / "finetune" / f"tiny-{name}-0"
+        made = manifest_of(place)
+        write_manifest(place, replace(made, entry={}, config={**made.config, "train_on": "cot_head"}))
+    place = tmp_path / "finetune" / "tiny-text-0"
+    write_manifest(place, replace(manifest_of(place), entry={}))
+    found = make(outputs, tmp_path / "report")
+    assert {row["candidate"] for row in found["comparisons"]} == {"cot_head (tiny-cot_tail-0)", "cot_head (tiny-cot_head-0)"}
+    assert found["answer"].startswith("cot_head (tiny-cot_head-0) beats text by")
+
+
+def test_trainings_that_nothing_tells_apart_are_named(tmp_path: Path) -> None:
+    outputs = Run(tmp_path, questions=20).write()[1:]
+    write_manifest(tmp_path / "finetune" / "tiny-text-1", manifest_of(tmp_path / "finetune" / "tiny-text-0"))
+    with pytest.raises(UserError, match="are both student 'tiny' trained on 'text' with seed 0; leave one of them out"):
+        make(outputs, tmp_path / "report")
+
+
+def test_untrained_models_of_one_name_are_called_by_their_paths(tmp_path: Path) -> None:
+    outputs = [Run(tmp_path / name, {"text": 0.3}, (0,), questions=30, last_only=True).write()[0] for name in ("first", "second")]
+    for output, model in zip(outputs, ("models/a/hf", "models/b/hf"), strict=True):
+        write_manifest(output, replace(manifest_of(output), config={"input": model}, entry={}))
+    assert {name for name, _ in sides(make(outputs, tmp_path / "report"))} == {"a/hf", "b/hf"}
+
+
+def test_an_untrained_model_bears_the_label_of_its_matrix(tmp_path: Path) -> None:
+    output = Run(tmp_path, {"text": 0.3}, (0,), questions=30, last_only=True).write()[0]
+    write_manifest(output, replace(manifest_of(output), entry={"student": "small"}))
+    assert set(sides(make([output], tmp_path / "report"))) == {("small", "untrained")}
+
+
+def test_two_teachers_are_two_and_not_the_seeds_of_one(tmp_path: Path) -> None:
+    outputs = Run(tmp_path, {"text": 0.3, "cot_head": 0.8}, (0,), questions=50, last_only=True).write()
+    more = tmp_path / "untrained" / "other"
+    shutil.copytree(outputs[0], more)
+    for output, model in ((outputs[0], "big/cot"), (more, "big/error")):
+        write_manifest(output, replace(manifest_of(output), config={"input": model}, entry={}))
+    written = [replace(manifest_of(tmp_path / "enhance"), config={"teacher": {"model": model}}) for model in ("big/cot", "big/error")]
+    write_manifest(tmp_path / "enhance", written[0])
+    write_manifest(tmp_path / "second", written[1])
+    place = tmp_path / "postprocess"
+    both = {str(tmp_path / "enhance"): "a", str(tmp_path / "second"): "b"}
+    write_manifest(place, replace(manifest_of(place), inputs=both))
+    found = make([*outputs, more], tmp_path / "report")
+    assert {("tiny", "teacher cot"), ("tiny", "teacher error")} < set(sides(found))
+    assert all(len(row["values"]) == 1 for row in found["students"]) and "teacher" not in found["answer"]
+
+
+def measured_again(root: Path) -> list[Path]:
+    """A student whose answers were written down once as they are, and once, on fewer questions, all wrong."""
+    outputs = Run(root, {"text": 0.4, "cot_head": 0.8}, (0,), questions=200, last_only=True).write()[1:]
+    again = root / "evaluate_fewer" / "tiny-cot_head-0"
+    shutil.copytree(outputs[-1], again)
+    for file in again.glob("measured/*/predictions.jsonl"):
+        rewrite(file, lambda row: {**row, "correct": {"acc": 0}} if row["doc_id"] < 50 else None)
+    rewrite(again / "results.jsonl", lambda row: {**row, "value": 0.0, "n": 50})
+    for output in [*outputs, again]:
+        results = (output / "results.jsonl").read_text()
+        (output / "results.jsonl").write_text(results + results.replace('"metric":"acc"', '"metric":"acc_norm"'))
+    return [*outputs, again]
+
+
+def test_of_two_measurements_of_a_checkpoint_the_one_of_most_questions_stands_and_the_other_is_said(tmp_path: Path) -> None:
+    outputs = measured_again(tmp_path)
+    for order in (outputs, outputs[::-1]):
+        found = make(order, tmp_path / f"report{order[0].name}")
+        (row,) = (row for row in found["students"] if row["trained_on"] == "cot_head")
+        assert row["n"] == 200 and row["mean"] > 0.6
+        assert found["every_metric"][0]["rows"][0]["values"][1] == pytest.approx(row["mean"])
+        (said,) = (caution for caution in found["cautions"] if "measured 2 times with different results" in caution)
+        assert said.startswith("cot_head (tiny) on word_problems") and said.count("evaluate_fewer") == 1
+        with (tmp_path / f"report{order[0].name}" / "results.csv").open() as sheet:
+            assert [one["n"] for one in csv.DictReader(sheet) if one["trained_on"] == "cot_head"] == ["200", "200"]
+
+
+def test_one_named_checkpoint_still_has_the_training_behind_it(tmp_path: Path) -> None:
+    outputs = Run(tmp_path, {"text": 0.3, "cot_head": 0.8}, (0,), questions=60, last_only=True).write()[1:]
+    for output in outputs:
+        made = manifest_of(output)
+        checkpoint = f"{made.config['input']}/checkpoint-600"
+        overlap = {"overlap": {"word_problems": {"questions": 60, "exact": 3, "shared": 12}}}
+        write_manifest(output, replace(made, config={"input": checkpoint}, inputs={checkpoint: "its content"}, facts=overlap))
+    found = make(outputs, tmp_path / "report")
+    assert all(row["train_seconds"] for row in found["students"]) and "postprocess" in found["funnel"]
+    assert any("with what cot_head and text were trained on (postprocess)" in caution for caution in found["cautions"])
