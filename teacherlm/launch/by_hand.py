@@ -16,6 +16,7 @@ from teacherlm.log import say
 from teacherlm.stage import Stage, StageConfig
 from teacherlm.store.files import read_json, shard_place, work_folder, write_json
 from teacherlm.store.fingerprint import digest
+from teacherlm.together import world_size
 
 ARRAY = "SLURM_ARRAY_TASK_"
 
@@ -38,11 +39,13 @@ class Element:
 def perform_by_hand(name: str, stage: Stage, config: StageConfig, overwrite: bool = False) -> None:
     """As `perform`; of a stage that can be cut into shards, inside an array, its own shard.
 
+    What is done is done again with `overwrite` where the stage keeps what was costly: nobody can know of all that a task's own code reads.
     Raises: UserError for an array that does not fit the first one.
     """
     element = find_element(os.environ)
     if not stage.sharded or element is None or getattr(config, "shard", None):
-        perform(name, stage, config, overwrite=overwrite)
+        again = overwrite and bool(stage.keeps) and world_size() == 1
+        perform(name, stage, config, overwrite=overwrite, again=again)
         return
     whole = job_fingerprint(name, stage, config)
     if is_done(config.output, whole):

@@ -35,8 +35,10 @@ FOLLOW_SECONDS = 120
 """How long the other processes of a job wait for the first to begin."""
 
 
-def perform(name: str, stage: Stage, config: StageConfig, entry: Mapping[str, str] | None = None, overwrite: bool = False) -> None:
-    """Run a stage unless its output is already there.
+def perform(
+    name: str, stage: Stage, config: StageConfig, entry: Mapping[str, str] | None = None, overwrite: bool = False, again: bool = False
+) -> None:
+    """Run a stage unless its output is already there; `again`: also then, from what the stage keeps.
 
     Raises: UserError when the output holds something else and `overwrite` is off. Nothing is then touched.
     Stopped when a signal ended it early: its job file stays, and the next attempt goes on from what is there.
@@ -48,7 +50,7 @@ def perform(name: str, stage: Stage, config: StageConfig, entry: Mapping[str, st
     content = content_for(config)
     inputs = {source: content(source, mark.kind) for source, mark in sources(config)}
     print_ = job_fingerprint(name, stage, config)
-    if is_done(place, print_):
+    if is_done(place, print_) and not again:
         say(f"{name}: {config.output} is already done.")
         return
     if not is_main():
