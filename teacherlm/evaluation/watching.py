@@ -1,7 +1,7 @@
 """Checkpoints of a training that is under way, as they are written."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from teacherlm.errors import UserError
@@ -26,25 +26,34 @@ def arriving(model: str) -> Iterator[Student]:
     seen: set[str] = set()
     while True:
         finished = read_manifest(run) is not None  # looked at first: what is written before it is then seen below
-        arrived = [student for student in _complete(run) if student.path not in seen]
+        arrived = _complete(run, seen)
         seen |= {student.path for student in arrived}
-        yield from (student for student in arrived if _is_there(student))
+        yield from (student for student in arrived if _is_there(Path(student.path)))
         if finished:
             return
         _wait(arrived)
 
 
-def _complete(run: Path) -> list[Student]:
-    """One that is being written has no seal yet, which is no news."""
-    sealed = [folder for folder in run.glob("checkpoint-*") if (folder / COMPLETE).is_file()]
-    found = [checkpoint for folder in sealed if (checkpoint := read_checkpoint(folder))]
-    return [student_of(checkpoint) for checkpoint in sorted(found, key=lambda checkpoint: checkpoint.step)]
+def _complete(run: Path, seen: Collection[str]) -> list[Student]:
+    """Those not seen yet, by step. One that is being written has no seal yet, which is no news."""
+    sealed = [folder for folder in run.glob("checkpoint-*") if str(folder) not in seen and (folder / COMPLETE).is_file()]
+    return sorted(filter(None, map(_read, sealed)), key=lambda student: student.step or 0)
 
 
-def _is_there(student: Student) -> bool:
-    there = Path(student.path, COMPLETE).is_file()
+def _read(folder: Path) -> Student | None:
+    """None for a torn one, and while the training takes files of it away: one of which it took its state alone comes the next time."""
+    try:
+        checkpoint = read_checkpoint(folder)
+        return student_of(checkpoint) if checkpoint else None
+    except FileNotFoundError:
+        _is_there(folder)
+        return None
+
+
+def _is_there(folder: Path) -> bool:
+    there = (folder / COMPLETE).is_file()
     if not there:
-        say(f"{student.name}: the training has removed it before it could be measured.")
+        say(f"{folder.name}: the training has removed it before it could be measured.")
     return there
 
 

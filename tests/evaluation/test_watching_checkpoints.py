@@ -1,6 +1,7 @@
 """Checkpoints are measured while their training goes on."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -99,6 +100,29 @@ def test_a_checkpoint_that_the_training_has_removed_meanwhile_is_named_and_left_
     assert next(students).step == 1
     (run / "checkpoint-2" / "complete.json").unlink()
     assert not list(students) and "checkpoint-2: the training has removed it" in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_the_training_removes_while_it_is_read_is_named_and_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from teacherlm.evaluation.watching import arriving
+
+    run = begun(tmp_path / "run")
+    removed = write_checkpoint(run, 1)
+    write_checkpoint(run, 2)
+    finished(run)
+    first_read = removed / "a.txt"
+    os.mkfifo(first_read)
+
+    def remove() -> None:
+        with first_read.open("wb"):  # as soon as it is being read
+            shutil.rmtree(removed)
+
+    training = threading.Thread(target=remove, daemon=True)
+    training.start()
+    assert [student.step for student in arriving(str(run))] == [2]
+    training.join()
+    assert "checkpoint-1: the training has removed it before it could be measured" in capsys.readouterr().err
 
 
 def test_what_cannot_be_watched_is_one_clear_line(tmp_path: Path) -> None:
