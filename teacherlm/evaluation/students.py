@@ -1,6 +1,6 @@
 """Who is measured: every complete checkpoint of a run, or one model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -111,7 +111,7 @@ def find_students(model: str, revision: str, which: Literal["all", "last", "best
     if not found:
         raise UserError(f"{path}: holds no model (no config.json) and no complete checkpoint-<step> folder.")
     if which == "best":
-        found = [checkpoint for checkpoint in found if checkpoint.path.name == best_of(path)]
+        found = [_best(path, found)]
     return [student_of(checkpoint) for checkpoint in (found[-1:] if which == "last" else found)]
 
 
@@ -119,6 +119,15 @@ def damaged_checkpoints(model: str) -> list[Path]:
     """Those of a run that were complete once, and whose files are no longer those that were written."""
     sealed = [folder for folder in sorted(Path(model).glob("checkpoint-*")) if (folder / COMPLETE).is_file()]
     return [folder for folder in sealed if read_checkpoint(folder) is None]
+
+
+def _best(run: Path, found: Sequence[Checkpoint]) -> Checkpoint:
+    name = best_of(run)
+    for checkpoint in found:
+        if checkpoint.path.name == name:
+            return checkpoint
+    lost = "torn (not all of its files are there)" if (run / name).exists() else "not there"
+    raise UserError(f"{run / name}: this checkpoint, which {BEST} names, is {lost}; measure the checkpoints `last` or `all`.")
 
 
 def best_of(run: Path) -> str:

@@ -115,6 +115,9 @@ class EvaluateConfig(StageConfig):
     def _read_shots(cls, value: Any) -> Any:
         """`0,5` is two numbers, and a list of one is that one."""
         numbers = value.split(",") if isinstance(value, str) else value
+        for given in numbers.values() if isinstance(numbers, Mapping) else [numbers]:
+            if isinstance(given, (list, tuple)) and not given:
+                raise UserError("an empty list names no number; leave it out, or give 0.")
         return numbers[0] if isinstance(numbers, (list, tuple)) and len(numbers) == 1 else numbers
 
     @model_validator(mode="before")

@@ -1,6 +1,7 @@
 """The stage: every checkpoint on every task, once; equal to plain lm-eval; clear about what cannot be measured."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -126,6 +127,30 @@ def test_the_others_are_measured_beside_a_torn_checkpoint_and_one_alone_is_refus
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no model"):
         evaluate(config(input=tmp_path / "empty", **values))
+
+
+def test_a_best_checkpoint_that_is_torn_or_gone_is_one_clear_line(tmp_path: Path, words: Path) -> None:
+    run = tmp_path / "finetune"
+    write_checkpoint(run, 10)
+    best = write_checkpoint(run, 20)
+    (run / "best.json").write_text(json.dumps({"checkpoint": "checkpoint-20", "metric": "held_out_loss", "value": 1.0}))
+    asked = config(input=run, output=tmp_path / "out", tasks="questions", data=words, checkpoints="best")
+    (best / "config.json").unlink()
+    with pytest.raises(
+        UserError, match=r"checkpoint-20: this checkpoint, which best\.json names, is torn \(not all of its files are there\)"
+    ):
+        evaluate(asked)
+    shutil.rmtree(best)
+    with pytest.raises(UserError, match=r"checkpoint-20: this checkpoint, which best\.json names, is not there; measure") as error:
+        evaluate(asked)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("shots", [[], {"questions": []}, {"questions": 0, "creak": []}])
+def test_a_list_of_shots_without_a_number_is_one_clear_line(tmp_path: Path, shots: object) -> None:
+    with pytest.raises(UserError, match=r"shots: .*names no number; leave it out, or give 0") as error:
+        config(input="m", output=tmp_path, tasks="questions", shots=shots)
+    assert "\n" not in str(error.value)
 
 
 def test_a_prompt_longer_than_the_context_is_one_clear_line(tmp_path: Path, words: Path) -> None:
