@@ -51,6 +51,7 @@ def score(
     """Rows of predictions.jsonl, and the metrics. `answers[i]` are those of the task's i-th request, one per repeat.
 
     `with_errors`: with the metrics' standard errors, some of which take seconds.
+    Raises: UserError for a task that scores nothing, and for a metric that is not a number.
     """
     task = loaded.task
     for instance, given in zip(task.instances, answers, strict=True):
@@ -70,6 +71,8 @@ def score(
             values[metric].append(value)
         row = _row(loaded, names[doc_id], instances, scores, sum(tokens[id(instance)] for instance in instances))
         rows.append({**row, **({"begun": begun[id(instances[0])]} if begun[id(instances[0])] else {})})
+    if not values:
+        raise UserError(f"task '{loaded.name}': its scores name no metric (metric_list, process_results).")
     return rows, tuple(_metric(loaded, name, found, [*names.values()], with_errors) for name, found in values.items())
 
 
@@ -116,11 +119,16 @@ def _is_number(value: Any) -> bool:
 
 
 def _metric(loaded: LoadedTask, name: str, values: list[Any], items: Sequence[str], with_error: bool) -> Metric:
-    """Raises: UserError for what is not a number, of a mean naming the first item that scored none."""
+    """Raises: UserError for an aggregation that is none, and for what is not a number, naming the first item that scored none: of a mean
+    anything else, of another aggregation, which may take texts and pairs, a NaN or an infinity.
+    """
     from lm_eval.api.metrics import mean, stderr_for_metric
 
     aggregate = loaded.task.aggregation().get(name.split(",")[0], mean)
-    bad = next((i for i, value in enumerate(values) if not _is_number(value)), None) if aggregate is mean else None
+    if not callable(aggregate):
+        raise UserError(f"task '{loaded.name}': metric '{name}' has no aggregation that lm-eval knows (metric_list, aggregation).")
+    checked = [i for i, value in enumerate(values) if aggregate is mean or isinstance(value, float)]
+    bad = next((i for i in checked if not _is_number(values[i])), None)
     value = _plain(aggregate(values)) if bad is None else values[bad]
     if not _is_number(value):
         where = f" (item '{items[bad]}')" if bad is not None and len(items) == len(values) else ""

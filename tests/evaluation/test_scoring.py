@@ -112,3 +112,25 @@ def test_a_metric_that_is_not_a_number_is_refused(tmp_path: Path) -> None:
     task.task._aggregation_list["acc"] = lambda values: float("nan")
     with pytest.raises(UserError, match="task 'creak': metric 'acc' is not a number, found nan"):
         score(task, by_letters(task, True))
+
+
+def test_a_question_that_scores_nan_is_named_whatever_the_aggregation(tmp_path: Path) -> None:
+    task = loaded("creak", creak_file(tmp_path))
+    task.task._aggregation_list["acc"] = max
+    task.task.process_results = lambda doc, results: {"acc": float("nan") if doc["id"] == "dev_4" else 1.0}
+    with pytest.raises(UserError, match=r"task 'creak': metric 'acc' is not a number, found nan \(item 'dev_4'\)"):
+        score(task, by_letters(task, True))
+
+
+def test_scores_that_name_no_metric_are_refused(tmp_path: Path) -> None:
+    task = loaded("creak", creak_file(tmp_path))
+    task.task.process_results = lambda doc, results: {}
+    with pytest.raises(UserError, match=r"task 'creak': its scores name no metric \(metric_list, process_results\)\."):
+        score(task, by_letters(task, True))
+
+
+def test_an_aggregation_that_is_none_is_refused(tmp_path: Path) -> None:
+    task = loaded("creak", creak_file(tmp_path))
+    task.task._aggregation_list["acc"] = None  # as lm-eval reads a name that it does not know
+    with pytest.raises(UserError, match=r"task 'creak': metric 'acc' has no aggregation that lm-eval knows \(metric_list, aggregation\)"):
+        score(task, by_letters(task, True))

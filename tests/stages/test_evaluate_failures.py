@@ -133,6 +133,22 @@ def test_a_metric_that_is_not_a_number_is_one_line_naming_the_item_and_the_other
     assert measured(tmp_path / "out") == {"sums"}
 
 
+@pytest.mark.parametrize(
+    ("wrong", "problem"),
+    [
+        ("metric_list: [{metric: accuracy, aggregation: mean, higher_is_better: true}]", "its scores name no metric"),
+        ("metric_list: [{metric: acc, aggregation: maen, higher_is_better: true}]", "metric 'acc' has no aggregation that lm-eval knows"),
+    ],
+)
+def test_a_metric_list_that_scores_nothing_is_the_same_line_at_every_attempt(tmp_path: Path, tasks: Path, wrong: str, problem: str) -> None:
+    write_task(tasks, "odd")
+    (tasks / "odd.yaml").write_text((tasks / "odd.yaml").read_text() + wrong)
+    for _ in range(2):
+        with pytest.raises(UserError, match=f"task 'odd': {problem}"):
+            evaluate(config(tmp_path, tasks, "odd,sums"))
+        assert measured(tmp_path / "out") == {"sums"}
+
+
 def test_numbers_of_numpy_are_numbers(tmp_path: Path, tasks: Path) -> None:
     write_task(tasks, "counted", code="import numpy as np\n\ndef score(doc, results):\n    return {'acc': np.bool_(doc['number'] == 1)}\n")
     evaluate(config(tmp_path, tasks, "counted"))
