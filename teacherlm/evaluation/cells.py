@@ -56,6 +56,8 @@ def build_cell(student: Student, task: "LoadedTask", manner: Manner, output: Pat
         settings["prefix"] = student.prefix
     if task.shots:
         settings["shots"] = "whole"
+        if task.only_writes and not (student.api or student.is_encoder_decoder):
+            settings["room"] = "half the context at most"
     if differ_in_options(task):
         settings["acc_spread"] = "by number of options"
     return Cell(student, task, chat, measured(output, student.content, task.content, settings))
@@ -90,6 +92,7 @@ def result_rows(cell: Cell, output: Path) -> Iterator[dict[str, Any]]:
             **({"scale": metric.scale} if metric.scale != 1 else {}),
             **({"higher_is_better": metric.higher_is_better} if metric.higher_is_better is not None else {}),
             "shots": task.shots,
+            **({"shots_shown": found.shots_shown} if found.shots_shown is not None else {}),
             "template": task.template if student.template and task.template else None,
             "task_template": task.template,
             "student_template": student.template,

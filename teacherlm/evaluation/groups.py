@@ -76,8 +76,22 @@ def _write(cell: Cell, own: Sequence[Cell], results: Sequence[Result]) -> None:
             agreed = first.higher_is_better if len(better) == 1 else None
             metrics.append(Metric(first.name, sum(values) / len(values), stderr, len(values), higher_is_better=agreed))
     if metrics:
-        told = replace(results[0], metrics=tuple(metrics), tokens=sum(r.tokens for r in results), seconds=sum(r.seconds for r in results))
+        told = replace(
+            results[0],
+            metrics=tuple(metrics),
+            tokens=sum(result.tokens for result in results),
+            seconds=sum(result.seconds for result in results),
+            shots_shown=_shots_shown(cell, own, results),
+        )
         cell.measured.write(rows, [], told)
+
+
+def _shots_shown(cell: Cell, own: Sequence[Cell], results: Sequence[Result]) -> float | None:
+    """Over all questions; a task that keeps its 0 shows none."""
+    counts = [result.metrics[0].n for result in results]
+    means = [one.task.shots if result.shots_shown is None else result.shots_shown for one, result in zip(own, results, strict=True)]
+    shown = sum(mean * count for mean, count in zip(means, counts, strict=True)) / sum(counts)
+    return shown if shown < cell.task.shots else None
 
 
 def _is_mean(name: str, cell: Cell, result: Result) -> bool:

@@ -44,6 +44,8 @@ class Result:
     """What an encoder-decoder's answers were begun with, where they were: ` The answer is (`."""
     encoding: str = ""
     """How questions and the answers weighed behind them became tokens (`together, BOS`); "" where none were weighed, or nobody noted it."""
+    shots_shown: float | None = None
+    """Shots before a question on average, where these were fewer than were asked for."""
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,7 @@ def measure(student: "EngineLM | HostedLM", cell: Cell) -> None:
 
     started = time.monotonic()
     with kept_in(cell.measured.folder) as (student.kept, before), _as_taught(cell, student):
+        shown = _fewer_shots(cell)
         predictions, metrics = score(cell.task, ask(student, cell.task))
         examples = [] if cell.task.turns else predicted_examples(cell.task, predictions)
         if cell.task.turns:
@@ -65,12 +66,24 @@ def measure(student: "EngineLM | HostedLM", cell: Cell) -> None:
         encoding = student.encoding(cell.task)
     seconds = before + time.monotonic() - started
     begun = next((row["begun"] for row in predictions if row.get("begun")), "")
-    result = Result(metrics, sum(row["tokens"] for row in predictions), seconds, begun, encoding)
+    result = Result(metrics, sum(row["tokens"] for row in predictions), seconds, begun, encoding, shown)
     cell.measured.write(predictions, examples, result)
     forget_answers(cell)
     first = metrics[0]
     spread = f" ± {first.stderr:.3f}" if first.stderr is not None else ""
     say(f"{cell.student.name} {cell.task.name}: {first.name} {first.value:.3f}{spread} on {first.n} questions, {seconds:.1f} s")
+
+
+def _fewer_shots(cell: Cell) -> float | None:
+    """How many stand before a question on average, where these are fewer than were asked for; it is said."""
+    from teacherlm.evaluation.shots import mean_shown
+
+    shown = mean_shown(cell.task)
+    if shown is None or shown >= cell.task.shots:
+        return None
+    told = f"{shown:.2f} of {cell.task.shots} shots stand before a question on average; the first are left out where not all fit."
+    say(f"warning: {cell.student.name} {cell.task.name}: {told}")
+    return shown
 
 
 def forget_answers(cell: Cell) -> None:

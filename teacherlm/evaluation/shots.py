@@ -23,9 +23,10 @@ class Asked:
 
 
 @contextmanager
-def drawn_well(task: Any, fits: Fits | None = None) -> Iterator[None]:
+def drawn_well(task: Any) -> Iterator[None]:
     """While this lasts, prompts are built so: where the question itself is among its shots others are drawn, and where a prompt does not
-    fit the first shots are left out. Of a question that several rows ask (`task.asked`: row -> Asked) all have the same shots.
+    fit (`task.fits`: Fits) the first shots are left out. Of a question that several rows ask (`task.asked`: row -> Asked) all have the
+    same shots. `task.shown` says how many each prompt has.
 
     lm-eval leaves the row out of its shots only where they come from a test split, and cuts a prompt that is too long anywhere.
     """
@@ -34,8 +35,10 @@ def drawn_well(task: Any, fits: Fits | None = None) -> Iterator[None]:
         yield
         return
     build = task.fewshot_context
+    fits: Fits | None = getattr(task, "fits", None)
     asked: Callable[[Any], Asked] = getattr(task, "asked", lambda doc: Asked(doc, [doc]))
     chosen: Sequence[Any] = []
+    task.shown = []
 
     def draw(question: Any, count: int) -> Sequence[Any]:
         shots = list(sampler.sample(n=count, eval_doc=question if source.split == task.config.test_split else None))
@@ -57,14 +60,12 @@ def drawn_well(task: Any, fits: Fits | None = None) -> Iterator[None]:
         if not num_fewshot:
             return build(doc, num_fewshot, *rest, **options)
         question = asked(doc)
-        if doc != question.rows[0]:  # they come right behind it
-            return prompt(doc, chosen)
-        chosen = draw(question.question, num_fewshot)
-        while True:
-            prompts = [prompt(row, chosen) for row in (question.rows if fits else [doc])]
-            if not chosen or fits is None or all(map(fits, prompts, question.rows)):
-                return prompts[0]
-            chosen = chosen[1:]
+        if doc == question.rows[0]:  # the others come right behind it
+            chosen = draw(question.question, num_fewshot)
+            while chosen and fits and not all(fits(prompt(row, chosen), row) for row in question.rows):
+                chosen = chosen[1:]
+        task.shown.append(len(chosen))
+        return prompt(doc, chosen)
 
     task.fewshot_context = context
     try:
@@ -73,8 +74,16 @@ def drawn_well(task: Any, fits: Fits | None = None) -> Iterator[None]:
         task.fewshot_context = build
 
 
+def mean_shown(loaded: "LoadedTask") -> float | None:
+    """Of the prompts as they were built last: shots before a question, on average. None where nobody counts them."""
+    shown = getattr(loaded.task, "shown", None)
+    return sum(shown) / len(shown) if shown else None
+
+
 def fits_into(student: "EngineLM | WritingLM", loaded: "LoadedTask", prefix: str = "") -> Fits:
-    """By the student's own tokenizer. `prefix` is what is put before the prompt later."""
+    """By the student's own tokenizer, with room for the longest answer, but for no more than half the context. `prefix` is what is put
+    before the prompt later.
+    """
     task, context = loaded.task, student.engine.context
     written = task.get_config("output_type") == "generate_until"
     room = int((task.get_config("generation_kwargs") or {}).get("max_gen_toks", 0)) if written else 0
@@ -89,7 +98,7 @@ def fits_into(student: "EngineLM | WritingLM", loaded: "LoadedTask", prefix: str
         if student.engine.seq2seq:  # its decoder has a context of its own
             return max(count(prefix + text) for text in texts) + 1 <= context
         if written:
-            return max(count(prefix + text) for text in texts) + max(1, room) <= context
+            return max(count(prefix + text) for text in texts) + max(1, min(room, context // 2)) <= context
         return max(count(prefix + text) for text in texts) + max(map(count, _ends(task, doc))) <= context
 
     return fits
@@ -113,9 +122,12 @@ def whole_shots(loaded: "LoadedTask", student: "EngineLM | WritingLM", prefix: s
     fits = fits_into(student, loaded, prefix)
     prompts = {(instance.doc_id, instance.args[0]): instance.doc for instance in loaded.task.instances}
     long = any(not fits(prompt, doc) for (_, prompt), doc in prompts.items())
-    with drawn_well(loaded.task, fits):
+    loaded.task.fits = fits
+    try:
         if long:
             build_requests(loaded.task, loaded.options)
         yield
+    finally:
+        del loaded.task.fits
     if long:
         build_requests(loaded.task, loaded.options)

@@ -96,6 +96,8 @@ def test_a_group_has_a_row_for_each_number_of_shots_asked_of_all_its_tasks_also_
 ) -> None:
     evaluate(words(mine, shots=shots))
     assert groups_in(mine.parent / "out") == expected
+    shown = [row.get("shots_shown") for row in rows(mine.parent / "out" / "results.jsonl") if (row["task"], row["shots"]) == ("both", 2)]
+    assert set(shown) <= {1.0}, "none before half of the questions"
 
 
 DISTANCE = "metric_list: [{{metric: acc, aggregation: mean, higher_is_better: {better}}}]"

@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from word_students import write_checkpoint
 
 from teacherlm.engines.bodies.transformers import TransformersEngine
 from teacherlm.evaluation.harness import EngineLM
 from teacherlm.evaluation.loading import TaskOptions, load_tasks
 from teacherlm.evaluation.shots import whole_shots
+from teacherlm.stages.evaluate import EvaluateConfig, evaluate
+from teacherlm.store.files import read_jsonl
 
 SUMS = """
 task: sums
@@ -28,13 +31,16 @@ WRITTEN = 'doc_to_target: "{{number + 1}}"\ngeneration_kwargs: {until: ["\\n"], 
 @pytest.fixture(params=["multiple_choice", "generate_until"])
 def tasks(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A task whose shots come from the split that is measured."""
-    (tmp_path / "_sums.py").write_text(
+    return write_sums(tmp_path, SUMS.format(kind=request.param, answers=LETTERS if request.param == "multiple_choice" else WRITTEN))
+
+
+def write_sums(folder: Path, task: str) -> Path:
+    (folder / "_sums.py").write_text(
         "import datasets\n\ndef dataset(**_):\n    rows = [{'number': n} for n in range(6)]\n"
         "    return {'validation': datasets.Dataset.from_list(rows)}\n"
     )
-    answers = LETTERS if request.param == "multiple_choice" else WRITTEN
-    (tmp_path / "sums.yaml").write_text(SUMS.format(kind=request.param, answers=answers))
-    return tmp_path
+    (folder / "sums.yaml").write_text(task)
+    return folder
 
 
 def questions_of(prompt: str) -> list[int]:
@@ -77,3 +83,20 @@ def test_only_whole_shots_are_given_as_many_as_fit(tasks: Path, stories260k: Pat
         assert abs(max(len(asked) - 1 for asked in found.values()) - shots) <= (1 if shots == 2 else 0)
     assert prompts(loaded) == before
     json.dumps(before)
+
+
+@pytest.mark.parametrize(("more", "shown"), [("", None), (" much is much is", 3.0)])
+def test_a_long_answer_takes_half_the_context_at_most_and_the_row_says_how_many_shots_a_question_had(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], more: str, shown: float | None
+) -> None:
+    task = SUMS.format(kind="generate_until", answers=WRITTEN.replace("8", "120"))
+    write_sums(tmp_path, task.replace("How much is", f"How much is{more}"))
+    student = write_checkpoint(tmp_path / "run", 10)  # a context of 128
+    output = tmp_path / "out"
+    evaluate(EvaluateConfig(input=str(student), output=output, tasks=["sums"], include_path=[tmp_path], shots=5))
+    [row] = [row for _, row in read_jsonl(output / "results.jsonl")]
+    assert row["shots"] == 5 and row.get("shots_shown") == shown
+    asked = [row["prompt"].count("plus") - 1 for _, row in read_jsonl(output / row["predictions"])]
+    assert asked == [shown or 5] * 6
+    told = "warning: checkpoint-10 sums: 3.00 of 5 shots stand before a question on average; the first are left out where not all fit."
+    assert capsys.readouterr().err.count(told) == bool(shown)
