@@ -17,29 +17,41 @@ Pair = tuple[str, Sequence[Measurement], Sequence[Measurement]]
 """Label, the seeds of the baseline, the seeds of the candidate."""
 
 
-def compare_students(groups: Groups, baseline: str, scales: Mapping[str, int]) -> list[Row]:
-    """Every student against the baseline of its label and task; p-values also adjusted after Holm."""
-    pairs = [
+def pair_students(groups: Groups, baseline: str) -> list[Pair]:
+    """Every student with the baseline of its label and task."""
+    return [
         (label, found[baseline], members)
         for (label, _), found in groups.items()
         for name, members in found.items()
         if baseline in found and name != baseline
     ]
-    return compare_all(pairs, scales)
 
 
-def compare_runs(measurements: Iterable[Measurement], scales: Mapping[str, int]) -> list[Row]:
-    """Students that are alike but for the run that made them, each run against the first."""
+def pair_runs(measurements: Iterable[Measurement]) -> list[Pair]:
+    """Students that are alike but for the run that made them, each run with the first."""
     alike: dict[tuple[str, ...], dict[str, list[Measurement]]] = {}
     for one in measurements:
         student = one.result.student
         if student.of_run and not is_reference(student.trained_on):
             key = (student.label, student.subsample, student.trained_on, one.result.task)
             alike.setdefault(key, {}).setdefault(student.of_run, []).append(one)
-    pairs = []
+    pairs: list[Pair] = []
     for (label, *_), by_run in alike.items():
         first, *others = by_run.values()
         pairs += [(label, first, other) for other in others]
+    return pairs
+
+
+def compare_students(pairs: Iterable[Pair], scales: Mapping[str, int]) -> list[Row]:
+    """P-values also adjusted after Holm. Left out are pairs without a score for each question, metrics of which less is better, and
+    pairs of other questions.
+    """
+    rows = [{**(row := compare_pair(*pair)), "scale": scales[row["task"]]} for pair in pairs if _in_pairs(pair) and not _are_unlike(pair)]
+    return [{**row, "p_adjusted": p} for row, p in zip(rows, holm([row["p_value"] for row in rows]), strict=True)]
+
+
+def compare_runs(pairs: Iterable[Pair], scales: Mapping[str, int]) -> list[Row]:
+    """As `compare_students`; both sides bear their run's name."""
     return [
         {
             **row,
@@ -47,19 +59,36 @@ def compare_runs(measurements: Iterable[Measurement], scales: Mapping[str, int])
             "baseline": f"{row['baseline']} ({row['baseline_run']})",
             "candidate": f"{row['candidate']} ({row['candidate_run']})",
         }
-        for row in compare_all(pairs, scales)
+        for row in compare_students(pairs, scales)
     ]
 
 
-def compare_all(pairs: Iterable[Pair], scales: Mapping[str, int]) -> list[Row]:
-    """Left out are pairs without a score for each question, and metrics of which less is better."""
-    rows = [{**(row := compare_pair(*pair)), "scale": scales[row["task"]]} for pair in pairs if _in_pairs(pair)]
-    return [{**row, "p_adjusted": p} for row, p in zip(rows, holm([row["p_value"] for row in rows]), strict=True)]
+def find_unlike(pairs: Iterable[Pair]) -> list[Row]:
+    """{student, task, baseline, candidate} of what cannot be compared because other questions bear the same names."""
+    return [
+        {"student": label, "task": before[0].result.task, "baseline": _side(before[0]), "candidate": _side(after[0])}
+        for label, before, after in pairs
+        if _are_unlike((label, before, after))
+    ]
+
+
+def _side(one: Measurement) -> str:
+    run = one.result.student.of_run
+    return f"{one.trained_on} ({run})" if run else one.trained_on
 
 
 def _in_pairs(pair: Pair) -> bool:
     members = [*pair[1], *pair[2]]
     return all(one.by_question for one in members) and more_is_better(members[0].result)
+
+
+def _are_unlike(pair: Pair) -> bool:
+    """Whether a question of one side is another of the other side: the task's contents are others, and a right answer is as well."""
+    before, after = pair[1][0], pair[2][0]
+    if before.result.task_hash == after.result.task_hash:
+        return False
+    golds = dict(zip(before.answers.items, before.answers.golds, strict=True))
+    return any(golds.get(item, gold) != gold for item, gold in zip(after.answers.items, after.answers.golds, strict=True))
 
 
 def compare_pair(label: str, before: Sequence[Measurement], after: Sequence[Measurement]) -> Row:

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from teacherlm.reporting import ablation, baselines, costs, history, verdict
-from teacherlm.reporting.comparing import compare_runs, compare_students, scales_of
+from teacherlm.reporting import ablation, baselines, cautions, costs, history, verdict
+from teacherlm.reporting.comparing import compare_runs, compare_students, find_unlike, pair_runs, pair_students, scales_of
 from teacherlm.reporting.every_metric import copied, every_metric
 from teacherlm.reporting.groups import Groups, Measurement, row_of
 from teacherlm.reporting.history import Job
@@ -21,8 +21,8 @@ def find_out(settings: Mapping[str, Any], results: Sequence[Result], again: Sequ
     """`settings` are those of the report; `again` is what was left out because it was measured more than once."""
     baseline, distinct = settings["baseline"], _distinct(groups)
     scales = scales_of(distinct)
-    comparisons = compare_students(groups, baseline, scales)
-    runs = compare_runs(distinct, scales)
+    pairs, run_pairs = pair_students(groups, baseline), pair_runs(distinct)
+    comparisons, runs = compare_students(pairs, scales), compare_runs(run_pairs, scales)
     students = _students(groups, jobs, scales)
     metrics = {task: next(iter(found.values()))[0].result.metric for (_, task), found in groups.items()}
     measurements: Row = {
@@ -33,12 +33,13 @@ def find_out(settings: Mapping[str, Any], results: Sequence[Result], again: Sequ
         "baselines": [{**row, "scale": scales[row["task"]]} for row in _baselines(groups, jobs, results, metrics)],
         "overlaps": history.overlaps(jobs),
         "left_out": list(again),
+        "unlike": find_unlike([*pairs, *run_pairs]),
         "metrics": metrics,
     }
     return {
         "title": settings["title"],
         "answer": verdict.answer(comparisons or runs, baseline),
-        "cautions": verdict.cautions(measurements, baseline),
+        "cautions": cautions.find_cautions(measurements, baseline),
         **measurements,
         "every_metric": every_metric(groups, results),
         "option_order": option_order(groups, results),

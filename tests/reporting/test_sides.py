@@ -31,6 +31,28 @@ def test_runs_with_other_seeds_are_no_seeds_of_one_student(tmp_path: Path) -> No
     assert {row["candidate"] for row in found["runs"]} == {"text (second)", "cot_head (second)"}
 
 
+def other_contents(root: Path, gold: str | None) -> None:
+    """As if the task of this run had been made with other settings, and perhaps of other questions."""
+    for results in root.rglob("results.jsonl"):
+        rewrite(results, lambda row: {**row, "task_hash": "other"})
+    for predictions in root.rglob("predictions.jsonl"):
+        rewrite(predictions, lambda row: {**row, "gold": gold or row["gold"]})
+
+
+def test_runs_that_asked_other_questions_are_not_compared_and_the_same_questions_asked_otherwise_are(tmp_path: Path) -> None:
+    for name, right in (("first", 0.4), ("second", 0.9)):
+        Run(tmp_path / name, {"text": 0.3, "cot_head": right}, (0,), questions=150, last_only=True).write()
+    runs = [tmp_path / "first", tmp_path / "second"]
+    other_contents(runs[1], None)
+    found = make(runs, tmp_path / "report")
+    assert len(found["runs"]) == 2 and any("different contents" in caution for caution in found["cautions"])
+    other_contents(runs[1], "999")
+    found = make(runs, tmp_path / "again")
+    assert found["runs"] == [] and len(found["comparisons"]) == 4
+    said = "cot_head (second) against cot_head (first) (tiny, word_problems): measured on other questions, and not compared."
+    assert said in found["cautions"]
+
+
 def test_each_run_has_its_own_untrained_model_funnel_and_jobs(tmp_path: Path) -> None:
     for name in ("first", "second"):
         Run(tmp_path / name, {"text": 0.3, "cot_head": 0.8}, (0,), questions=60, last_only=True).write()
