@@ -10,7 +10,7 @@ from teacherlm.reporting.comparing import compare_runs, compare_students, find_u
 from teacherlm.reporting.every_metric import copied, every_metric
 from teacherlm.reporting.groups import Groups, Measurement, row_of
 from teacherlm.reporting.history import Job
-from teacherlm.reporting.measured import Result
+from teacherlm.reporting.measured import Result, is_reference
 from teacherlm.reporting.metrics import more_is_better
 from teacherlm.reporting.option_order import option_order
 
@@ -38,7 +38,7 @@ def find_out(settings: Mapping[str, Any], results: Sequence[Result], again: Sequ
     }
     return {
         "title": settings["title"],
-        "answer": verdict.answer(comparisons or runs, baseline),
+        "answer": verdict.answer(comparisons or runs, baseline, _sides(students)),
         "cautions": cautions.find_cautions(measurements, baseline),
         **measurements,
         "every_metric": every_metric(groups, results),
@@ -51,6 +51,10 @@ def find_out(settings: Mapping[str, Any], results: Sequence[Result], again: Sequ
         "versions": history.versions(jobs),
         "commands": history.commands(jobs),
     }
+
+
+def _sides(students: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(row["trained_on"] for row in students if not is_reference(row["trained_on"])))
 
 
 def _distinct(groups: Groups) -> list[Measurement]:

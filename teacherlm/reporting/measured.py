@@ -88,7 +88,7 @@ def read_results(folders: Sequence[Path]) -> list[Result]:
     """Every row of `results.jsonl` of these `evaluate` outputs. Students of several runs that would be one bear their run's name, those
     of one run that of their training.
 
-    Raises: UserError for a row that lacks a key, and for two trainings that are the same student and seed whatever they are called.
+    Raises: UserError for a row that lacks a key.
     """
     students = _runs_told_apart(_trainings_told_apart(_models_told_apart({folder: find_student(folder) for folder in folders})))
     return [row for folder, student in students.items() for row in _read_rows(folder, student)]
@@ -109,20 +109,18 @@ def _models_told_apart(students: Mapping[Path, Student]) -> dict[Path, Student]:
 
 def _trainings_told_apart(students: Mapping[Path, Student]) -> dict[Path, Student]:
     """Where trainings of one run would be the same student and seed, `trained_on` says whose step or output each is."""
-    same: dict[tuple[Path, str, str, int | None], dict[str, Path]] = {}
+    same: dict[tuple[Path, str, str, int | None], list[Student]] = {}
     for folder, student in students.items():
-        same.setdefault((run_of(folder), *_identity(student), student.seed), {}).setdefault(student.run, folder)
-    clashing = {key[:3] for key, runs in same.items() if len(runs) > 1}
+        if student.run:
+            same.setdefault((run_of(folder), *_identity(student), student.seed), []).append(student)
+    clashing = {key[:3]: several for key, several in same.items() if len({one.run for one in several}) > 1}
+    by_step = {key: len({_step_of(one) for one in several}) == len({one.run for one in several}) for key, several in clashing.items()}
     places = {
-        folder: _step_of(student)
+        folder: _step_of(student) if by_step[key] else Path(student.run)
         for folder, student in students.items()
-        if student.run and (run_of(folder), *_identity(student)) in clashing
+        if (key := (run_of(folder), *_identity(student))) in clashing
     }
     names = name_runs(list(places.values()))
-    for (_, label, trained_on, seed), runs in same.items():
-        if len(runs) > 1 and len({places[folder] for folder in runs.values()}) < len(runs):
-            who = f"student '{label}' trained on '{trained_on}' with seed {seed}"
-            raise UserError(f"{' and '.join(map(str, runs.values()))} are both {who}; leave one of them out.")
     return {
         folder: replace(student, trained_on=f"{student.trained_on} ({names[places[folder]]})") if folder in places else student
         for folder, student in students.items()

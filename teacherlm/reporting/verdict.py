@@ -9,9 +9,11 @@ from teacherlm.reporting.measured import is_reference
 Row = Mapping[str, Any]
 
 
-def answer(comparisons: Sequence[Row], baseline: str) -> str:
-    """One sentence: the candidate that gains most over the baseline, by how much, how sure."""
+def answer(comparisons: Sequence[Row], baseline: str, sides: Sequence[str] = ()) -> str:
+    """One sentence: the candidate that gains most over the baseline, by how much, how sure. `sides`: what there is to compare."""
     best = headline(comparisons)
+    if best is None and len(sides) > 1 and baseline not in sides:
+        return f"Nothing to compare: no student was trained on '{baseline}' (found: {', '.join(sides)}); choose one with --baseline"
     if best is None:
         return f"Nothing to compare: no student was measured beside one trained on '{baseline}' on the same questions"
     same = [row for row in comparisons if (row["student"], row["candidate"]) == (best["student"], best["candidate"])]

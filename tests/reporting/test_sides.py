@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from finished_run import Run, make, rewrite
 
-from teacherlm.errors import UserError
 from teacherlm.store.manifest import Manifest, read_manifest, write_manifest
 
 
@@ -78,11 +77,14 @@ def test_trainings_of_one_run_that_would_be_one_student_bear_the_names_of_their_
     assert found["answer"].startswith("cot_head (tiny-cot_head-0) beats text by")
 
 
-def test_trainings_that_nothing_tells_apart_are_named(tmp_path: Path) -> None:
-    outputs = Run(tmp_path, questions=20).write()[1:]
+def test_a_baseline_that_was_trained_several_times_has_to_be_chosen(tmp_path: Path) -> None:
+    outputs = Run(tmp_path, questions=60, last_only=True).write()[1:]
     write_manifest(tmp_path / "finetune" / "tiny-text-1", manifest_of(tmp_path / "finetune" / "tiny-text-0"))
-    with pytest.raises(UserError, match="are both student 'tiny' trained on 'text' with seed 0; leave one of them out"):
-        make(outputs, tmp_path / "report")
+    answer = make(outputs, tmp_path / "report")["answer"]
+    assert answer.startswith("Nothing to compare: no student was trained on 'text' (found: ")
+    assert "text (tiny-text-0)" in answer and answer.endswith("; choose one with --baseline")
+    chosen = make(outputs, tmp_path / "chosen", baseline="text (tiny-text-0)")
+    assert chosen["answer"].startswith("cot_head beats text (tiny-text-0) by ")
 
 
 def test_untrained_models_of_one_name_are_called_by_their_paths(tmp_path: Path) -> None:
