@@ -1,6 +1,7 @@
 """A first version of a task of one's own: a YAML or a class in Python, and a few questions beside it, that can be measured at once."""
 
 import json
+import keyword
 import re
 from pathlib import Path
 from typing import Literal, get_args
@@ -19,7 +20,7 @@ YAML = """\
 # {name}: questions with choices, weighed by their letters in TeacherLM's words. Measure a student with
 #   teacherlm evaluate --input MODEL --tasks {name} --include-path {folder}
 #   lm_eval --model hf --model_args pretrained=MODEL --include_path {folder} --tasks {name}
-task: {name}
+task: "{name}"
 dataset_path: json
 dataset_kwargs:
   data_files: {{test: {data}}}     # your questions, one JSON object a line
@@ -28,8 +29,11 @@ test_split: test
 # What a student reads. `question` and the others are the columns of the data.
 doc_to_text: "Q: {{{{question}}}}{{% for one in choices %}} ({{{{'ABCDEFGH'[loop.index0]}}}}) {{{{one}}}}{{% endfor %}} A: The answer is ("
 doc_to_choice: "{{{{'ABCDEFGH'[:choices | length] | list}}}}"
-doc_to_target: "{{{{'ABCDEFGH'.index(answer)}}}}"
+doc_to_target: answer              # the letter of the right one
 target_delimiter: ""
+fewshot_config:                    # what stands behind a solved example of --shots
+  doc_to_choice: null
+  doc_to_target: "{{{{answer}}}})."
 metric_list:
   - {{metric: acc, aggregation: mean, higher_is_better: true}}
 metadata:
@@ -78,7 +82,12 @@ class {class_name}(Task):
 
     def construct_requests(self, doc, ctx):
         """How likely is each letter?"""
-        return [rf.loglikelihood(ctx, letter)[0] for letter in LETTERS[: len(doc["choices"])]]
+        letters = list(LETTERS[: len(doc["choices"])])
+        if len(letters) < len(doc["choices"]):
+            raise ValueError(f"{{doc['id']}}: it has {{len(doc['choices'])}} choices, and there are {{len(LETTERS)}} letters")
+        if doc["answer"] not in letters:
+            raise ValueError(f"{{doc['id']}}: answer {{doc['answer']!r}} is none of its choices")
+        return [rf.loglikelihood(ctx, letter)[0] for letter in letters]
 
     def process_results(self, doc, results):
         """`results`: what was asked for, in its order."""
@@ -92,7 +101,7 @@ class {class_name}(Task):
 '''
 CLASS_YAML = """\
 # For plain lm_eval, which finds a class through a YAML alone.
-task: {name}
+task: "{name}"
 class: !function {name}.{class_name}
 metadata: {{template: teacherlm, item: id}}
 """
@@ -101,7 +110,7 @@ metadata: {{template: teacherlm, item: id}}
 def write_new_task(name: str, style: str, output: Path) -> list[Path]:
     """Returns: the files written.
 
-    Raises: UserError for a name that is none, another style, and where one of the files is there.
+    Raises: UserError for a name that is none, another style, a file where the folder should be, and where one of the files is there.
     """
     if not NAME.fullmatch(name):
         raise UserError(f"'{name}' is no name for a task: letters, digits and _ make one, and a digit is not first.")
@@ -109,6 +118,10 @@ def write_new_task(name: str, style: str, output: Path) -> list[Path]:
         raise UserError(f"--style: expected {' or '.join(get_args(Style))}, found '{style}'.")
     data = output / f"{name}.jsonl"
     class_name = "".join(part[:1].upper() + part[1:] for part in name.split("_")) or "Mine"
+    if style == "python" and keyword.iskeyword(class_name):
+        raise UserError(f"'{name}' is no name for a task in Python: its class would be called {class_name}, a word of Python's own.")
+    if file := next((place for place in (output, *output.parents) if place.is_file()), None):
+        raise UserError(f"--output: {file} is a file; a folder is needed.")
     told = {"name": name, "folder": output, "data": json.dumps(str(data.resolve())), "class_name": class_name}
     texts = {"yaml": {".yaml": YAML}, "python": {".py": PYTHON, ".yaml": CLASS_YAML}}[style]
     files = {output / f"{name}{suffix}": text.format(**told) for suffix, text in texts.items()}

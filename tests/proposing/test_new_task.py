@@ -41,12 +41,76 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         ("my-task", "yaml", "'my-task' is no name for a task"),
         ("../x", "yaml", "'../x' is no name for a task"),
         ("x", "jaml", "--style: expected yaml or python, found 'jaml'"),
+        ("None", "python", "'None' is no name for a task in Python: its class would be called None"),
+        ("true", "python", "'true' is no name for a task in Python: its class would be called True"),
     ],
 )
 def test_what_cannot_be_written_is_one_line(tmp_path: Path, name: str, style: str, message: str) -> None:
     with pytest.raises(UserError, match=re.escape(message)):
         write_new_task(name, style, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_where_the_folder_should_be_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "plants.yaml").write_text("task: plants\n")
+    for output in (tmp_path / "plants.yaml", tmp_path / "plants.yaml" / "below"):
+        with pytest.raises(UserError, match=r"--output: .*plants\.yaml is a file; a folder is needed\."):
+            write_new_task("q", "yaml", output)
+
+
+@pytest.mark.parametrize("name", ["true", "no", "on", "null", "_5"])
+def test_a_name_that_yaml_reads_as_something_else_is_a_task(tmp_path: Path, name: str) -> None:
+    write_new_task(name, "yaml", tmp_path)
+    assert [task.name for task in load_tasks([name], [tmp_path], TaskOptions())] == [name]
+
+
+@pytest.mark.parametrize("style", ["yaml", "python"])
+def test_a_solved_example_ends_as_taught(tmp_path: Path, style: str) -> None:
+    write_new_task("plants", style, tmp_path)
+    (task,) = load_tasks(["plants"], [tmp_path], TaskOptions(shots=2))
+    for instance in task.task.instances:
+        *shots, question = instance.args[0].split("\n\n")
+        assert len(shots) == 2 and question.endswith("A: The answer is (")
+        assert all(re.search(r"A: The answer is \([A-D]\)\.$", shot) for shot in shots)
+
+
+def test_plain_lm_eval_asks_the_same_with_solved_examples(tmp_path: Path) -> None:
+    from lm_eval.tasks import TaskManager
+
+    write_new_task("plants", "yaml", tmp_path)
+    (ours,) = load_tasks(["plants"], [tmp_path], TaskOptions(shots=1))
+    plain = TaskManager(include_path=[str(tmp_path)], include_defaults=False).load(["plants"])["tasks"]["plants"]
+    plain.set_config("num_fewshot", 1)
+    plain.set_fewshot_seed(seed=1234)
+    plain.build_all_requests()
+    assert [instance.args for instance in ours.task.instances] == [instance.args for instance in plain.instances]
+
+
+def with_row(folder: Path, **changed: Any) -> Path:
+    """The first question, and it again with another id and these changes (None: the column is left out)."""
+    second = {key: value for key, value in {**QUESTIONS[0], "id": "q2", **changed}.items() if value is not None}
+    (folder / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in (QUESTIONS[0], second)))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [(None, "it has no gold answer"), ("", "it has no gold answer"), ("D", "'D' is none of its choices"), ("BC", "'BC' is none of its")],
+)
+def test_a_question_without_a_right_answer_is_refused_by_both_styles(tmp_path: Path, answer: str | None, problem: str) -> None:
+    write_new_task("mine", "yaml", tmp_path / "yaml")
+    with pytest.raises(UserError, match=rf"task 'mine', item 'q2': .*{problem}.* \(doc_to_target\)\."):
+        load_tasks(["mine"], [with_row(tmp_path / "yaml", answer=answer)], TaskOptions())
+    write_new_task("mine", "python", tmp_path / "python")
+    with pytest.raises(ValueError, match=f"^q2: answer {answer!r} is none of its choices$"):
+        load_tasks(["mine"], [with_row(tmp_path / "python", answer=answer)], TaskOptions())
+
+
+def test_more_choices_than_letters_are_refused_by_both_styles(tmp_path: Path) -> None:
+    for style in ("yaml", "python"):
+        write_new_task("mine", style, tmp_path / style)
+        with pytest.raises(ValueError, match=r"q2: it has 9 choices, and there are 8 letters|no element 8"):
+            load_tasks(["mine"], [with_row(tmp_path / style, choices=[str(n) for n in range(9)])], TaskOptions())
 
 
 @pytest.mark.slow
