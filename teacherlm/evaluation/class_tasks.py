@@ -59,23 +59,49 @@ def class_names(file: Path) -> list[str]:
     try:
         tree = ast.parse(file.read_bytes())
     except (SyntaxError, ValueError, OSError):
-        return []  # whoever names it is told when it is loaded
-    known = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module in (OURS, FORMER[0]):
-            known |= {alias.asname or alias.name for alias in node.names if alias.name in CLASSES}
+        return []  # `why_no_class` tells whoever names it
+    known = {name for node in ast.walk(tree) for name in _classes_imported(node)}
     names = []
     for node in tree.body:
-        if isinstance(node, ast.ClassDef) and any(isinstance(base, ast.Name) and base.id in known for base in node.bases):
+        if isinstance(node, ast.ClassDef) and any(ast.unparse(base) in known for base in node.bases):
             known.add(node.name)
             names.append(node.name)
     return [name for name in names if not name.startswith("_")]
+
+
+def _classes_imported(node: ast.AST) -> Iterator[str]:
+    """What a file may call `Task` and `MultipleChoiceTask` after this import: `Task`, or `classic.Task`."""
+    modules = (OURS, FORMER[0])
+    if isinstance(node, ast.ImportFrom) and node.module in modules:
+        yield from (alias.asname or alias.name for alias in node.names if alias.name in CLASSES)
+    elif isinstance(node, (ast.Import, ast.ImportFrom)):
+        above = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+        called = [alias.asname or alias.name for alias in node.names if above + alias.name in modules]
+        yield from (f"{module}.{name}" for module in called for name in CLASSES)
+
+
+def why_no_class(file: Path) -> str:
+    """Why no task has the name of this file."""
+    try:
+        ast.parse(file.read_bytes())
+    except SyntaxError as error:
+        return f"{file}:{error.lineno}: SyntaxError: {error.msg}."
+    except ValueError as error:
+        return f"{file}: {error}."
+    if names := class_names(file):
+        return f"{file} holds several tasks; name one of them: {', '.join(names)}."
+    return f"{file} holds no class that derives from {OURS}.Task."
 
 
 def reads_data(cfg: Mapping[str, Any]) -> bool:
     """Whether a task's YAML, its functions not resolved, names something that takes the run's local data."""
     file, _, name = str(cfg.get("class", "")).rpartition(".")
     return "custom_dataset" in cfg or name in class_names(Path(f"{file}.py"))
+
+
+def takes_split(cfg: Mapping[str, Any]) -> bool:
+    """Whether a task's YAML names a function that is told the run's split; a class knows one by its methods alone."""
+    return "custom_dataset" in cfg
 
 
 def build_class_task(task: ClassTask, name: str, metadata: Mapping[str, Any]) -> Any:
@@ -122,5 +148,27 @@ def _load(file: Path) -> ModuleType:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    with importable(file.parent):
+        spec.loader.exec_module(module)
     return module
+
+
+@contextmanager
+def importable(folder: Path) -> Iterator[None]:
+    """While this lasts, a file of this folder is imported by its name where no other module has it. What was imported is forgotten:
+    another folder may have a file of this name, and this one may change.
+    """
+    folder, before = folder.resolve(), set(sys.modules)
+    added = str(folder) not in sys.path
+    if added:
+        sys.path.append(str(folder))
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        if added and str(folder) in sys.path:
+            sys.path.remove(str(folder))
+        for name in filter(str.isidentifier, set(sys.modules) - before):  # the task's own file has its path as its name
+            source = getattr(sys.modules[name], "__file__", None)
+            if source and Path(source).parent == folder:
+                del sys.modules[name]

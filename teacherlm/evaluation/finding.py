@@ -4,12 +4,14 @@ import difflib
 import fnmatch
 import functools
 import json
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from teacherlm.errors import UserError, unknown
-from teacherlm.evaluation.class_tasks import class_tasks_matching, find_class_tasks
+from teacherlm.evaluation.class_tasks import class_tasks_matching, find_class_tasks, why_no_class
 from teacherlm.evaluation.content import OURS
 from teacherlm.evaluation.stock import STOCK, say_whose, stock_manager
 
@@ -56,9 +58,12 @@ def _unknown_task(pattern: str, folders: tuple[Path, ...]) -> UserError:
     if pattern.startswith(STOCK):
         name = pattern.removeprefix(STOCK)
         return unknown("task of lm-eval's own", name, difflib.get_close_matches(name, stock_manager().all_tasks, n=3, cutoff=0.5))
-    own = [*manager_of(folders, False).all_tasks, *find_class_tasks(folders)]
-    close = difflib.get_close_matches(pattern, manager_of(folders, True).all_tasks, n=3, cutoff=0.5)
-    return unknown("task", pattern, {*own, *close})
+    if file := next((file for folder in folders for file in sorted(folder.rglob("*.py")) if file.stem == pattern), None):
+        return UserError(f"task '{pattern}': {why_no_class(file)}")
+    own = {*manager_of(folders, False).all_tasks, *find_class_tasks(folders)}
+    if close := difflib.get_close_matches(pattern, {*own, *manager_of(folders, True).all_tasks}, n=1, cutoff=0.5):
+        return UserError(f"No task named '{pattern}'. Did you mean '{close[0]}'?")
+    return unknown("task", pattern, own)
 
 
 @functools.lru_cache(maxsize=8)
@@ -72,7 +77,20 @@ def manager_of(folders: tuple[Path, ...], defaults: bool, metadata: str = "{}") 
         raise UserError(f"include_path: {missing}: no such folder.")
     for folder in folders:
         _refuse_broken_yaml(folder)
-    return TaskManager(include_path=[str(f) for f in include], include_defaults=defaults, metadata=json.loads(metadata))
+    with _without_overridden_names() if defaults else nullcontext():
+        return TaskManager(include_path=[str(f) for f in include], include_defaults=defaults, metadata=json.loads(metadata))
+
+
+@contextmanager
+def _without_overridden_names() -> Iterator[None]:
+    """While this lasts, lm-eval does not list the tasks of its own that have the name of one of ours; `expand` says so of one asked for."""
+    noted = logging.getLogger("lm_eval.tasks._index")
+    level = noted.level
+    noted.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        noted.setLevel(level)
 
 
 def _refuse_broken_yaml(folder: Path) -> None:
@@ -82,17 +100,31 @@ def _refuse_broken_yaml(folder: Path) -> None:
 
     for path in sorted(folder.rglob("*.yaml")):
         try:
-            load_yaml(path, resolve_func=False, recursive=False)
+            told = load_yaml(path, resolve_func=False, recursive=False)
         except yaml.MarkedYAMLError as error:
             line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
             raise UserError(f"{path}{line}: not valid YAML ({error.problem}).") from None
         except ValueError:
             continue  # not a mapping, so not a task
+        _refuse_other_names(path, told)
+
+
+def _refuse_other_names(path: Path, told: Mapping[str, Any]) -> None:
+    """Raises: UserError for a name that YAML reads as something else, such as `true`; lm-eval's index breaks at it."""
+    for key in ("task", "group"):
+        named = told.get(key, [])
+        for value in named if isinstance(named, list) else [named]:
+            if not isinstance(value, (str, Mapping)):
+                raise UserError(f"{path}: {key}: expected a name, found {value!r}; put it in quotes.")
 
 
 def configs_of(name: str, index: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The YAML of a task, or of each task of a group or tag."""
-    config = index[name].cfg
-    inside = index[name].tags if config is None else config.get("task")
-    members = [one for one in inside if isinstance(one, str) and one in index] if isinstance(inside, (list, set)) else []
-    return [found for one in members for found in configs_of(one, index)] or [config or {}]
+    """The YAML of a task, or of each task of a group or tag. Raises: UserError for a group that names a task which is not there."""
+    entry = index[name]
+    inside = entry.tags if entry.cfg is None else entry.cfg.get("task")
+    members = [one for one in inside if isinstance(one, str)] if isinstance(inside, (list, set)) else []
+    if strangers := [one for one in members if one not in index]:
+        close = difflib.get_close_matches(strangers[0], index, n=1, cutoff=0.5)
+        hint = f" Did you mean '{close[0]}'?" if close else ""
+        raise UserError(f"{entry.yaml_path}: task: the group '{name}' names '{strangers[0]}', and there is no such task beside it.{hint}")
+    return [found for one in members for found in configs_of(one, index)] or [entry.cfg or {}]

@@ -11,7 +11,7 @@ from typing import Any
 
 from teacherlm.errors import UserError
 from teacherlm.evaluation.checks import isolated, refuse_without_gold
-from teacherlm.evaluation.class_tasks import build_class_task, find_class_tasks, former_modules, reads_data
+from teacherlm.evaluation.class_tasks import build_class_task, find_class_tasks, former_modules, importable, reads_data, takes_split
 from teacherlm.evaluation.content import metadata_of, task_content
 from teacherlm.evaluation.failures import Failures
 from teacherlm.evaluation.finding import configs_of, expand, manager_of
@@ -170,6 +170,10 @@ def _load(name: str, defaults: bool, folders: tuple[Path, ...], options: TaskOpt
     configs = configs_of(name_there, index) if name_there in index else []
     if data is not None and not all(map(reads_data, configs)):
         raise UserError(f"data: the task '{name}' brings its own data and cannot read {data}; say which tasks it is for: {{task: path}}.")
+    if split is not None and not (configs and all(map(takes_split, configs))):
+        raise UserError(
+            f"split: the task '{name}' says itself what is measured and cannot take {split}; say which it is for: {{task: split}}."
+        )
     told = _told(name, {} if defaults else options.taught, options.metadata, {"data": data, "split": split})
     if defaults or options.shots:
         return _build(name, defaults, folders, told)
@@ -203,7 +207,8 @@ def _build(name: str, defaults: bool, folders: tuple[Path, ...], told: Mapping[s
     if name_there not in _index(name, defaults, folders):
         return {name: build_class_task(find_class_tasks(folders)[name], name, told)}
     metadata = json.dumps(told)
-    with _quiet(), former_modules():
+    declared = _index(name, defaults, folders)[name_there].yaml_path  # None of a tag
+    with _quiet(), former_modules(), importable(declared.parent) if declared else contextlib.nullcontext():
         manager = stock_manager(metadata) if stock else manager_of(folders, defaults, metadata)
         return {(STOCK if stock else "") + found: task for found, task in manager.load([name_there])["tasks"].items()}
 
