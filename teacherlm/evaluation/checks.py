@@ -1,16 +1,18 @@
 """What goes wrong while a task is loaded, in one clear line; and what lm-eval would pass over without a word."""
 
 import traceback
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError
 
 from teacherlm.errors import UserError
 from teacherlm.evaluation.failures import Failures
+from teacherlm.store.files import read_jsonl
 
 if TYPE_CHECKING:
     from teacherlm.evaluation.loading import LoadedTask
@@ -26,7 +28,7 @@ def isolated(name: str, folders: Sequence[Path], failures: Failures | None) -> I
             yield
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a plugin that ends the program has failed like one that raises
         if failures is None:
             raise
         with failures.noted(f"task '{name}'"):
@@ -36,13 +38,17 @@ def isolated(name: str, folders: Sequence[Path], failures: Failures | None) -> I
 @contextmanager
 def _explained(name: str, folders: Sequence[Path]) -> Iterator[None]:
     """What a file in the user's own folders raised stays as it is: its traceback says more than a line would."""
+    from datasets.exceptions import DatasetGenerationError
+
     try:
         yield
     except UserError:
         raise
-    except (KeyError, ValueError, OSError, TemplateError) as error:
-        if isinstance(error, KeyError):
-            line = _missing_split(error)
+    except (KeyError, ValueError, OSError, TemplateError, StopIteration, DatasetGenerationError) as error:
+        if isinstance(error, (StopIteration, DatasetGenerationError)):
+            line = _unreadable_data(error)
+        elif isinstance(error, KeyError):
+            line = _missing_split(error, folders)
         else:
             line = "" if _came_from(error, folders) else str(error).strip().split("\n")[0] or type(error).__name__
         if not line:
@@ -51,23 +57,43 @@ def _explained(name: str, folders: Sequence[Path]) -> Iterator[None]:
 
 
 def _came_from(error: Exception, folders: Sequence[Path]) -> bool:
-    files = [Path(frame.filename).resolve() for frame in traceback.extract_tb(error.__traceback__)]
-    return any(file.is_relative_to(folder.resolve()) for file in files for folder in folders)
+    return any(_lies_in(folders, frame) for frame in _frames(error))
 
 
-def _missing_split(error: KeyError) -> str:
-    """Where a task asked its data for a split that it lacks; "" for any other KeyError."""
-    task = _last_frame(error.__traceback__).get("self")
-    splits = getattr(task, "dataset", None)
+def _lies_in(folders: Sequence[Path], frame: FrameType) -> bool:
+    return any(Path(frame.f_code.co_filename).resolve().is_relative_to(folder.resolve()) for folder in folders)
+
+
+def _missing_split(error: KeyError, folders: Sequence[Path]) -> str:
+    """Where a task asked its data for a split that it lacks; "" for any other KeyError, such as that of a row in the user's own code."""
+    frame = _frames(error)[-1]
+    asked = None if _lies_in(folders, frame) else frame.f_locals.get("self")
+    splits = asked if isinstance(asked, Mapping) else getattr(asked, "dataset", None)
     if not isinstance(splits, Mapping) or not error.args or error.args[0] in splits:
         return ""
     return f"its data has no split '{error.args[0]}' (found: {', '.join(map(str, splits))})."
 
 
-def _last_frame(trace: TracebackType | None) -> dict[str, Any]:
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return trace.tb_frame.f_locals if trace else {}
+def _unreadable_data(error: Exception) -> str:
+    """What `datasets` could not read of a task's files: in which of them and where, as far as that is known; "" for any other error."""
+    cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+    readers = [frame.f_locals for frame in _frames(cause) if "/datasets/packaged_modules/" in Path(frame.f_code.co_filename).as_posix()]
+    if not readers:
+        return ""
+    config = getattr(readers[0].get("self"), "config", None)
+    files = [Path(file) for split in (getattr(config, "data_files", None) or {}).values() for file in split]
+    try:
+        for file in files:
+            if file.suffix == ".jsonl" and file.is_file():
+                deque(read_jsonl(file), maxlen=0)
+    except UserError as found:
+        return str(found)
+    where = next((str(local["file"]) for local in readers if local.get("file")), ", ".join(map(str, files)))
+    return f"{where}: {str(cause).strip().splitlines()[0] if str(cause).strip() else 'holds no data'}"
+
+
+def _frames(error: BaseException) -> list[FrameType]:
+    return [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
 
 
 def refuse_without_gold(loaded: "LoadedTask") -> None:

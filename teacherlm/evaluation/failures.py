@@ -27,7 +27,7 @@ class Failures:
             raise
         except UserError as error:
             self._note(self.mistakes, str(error) if what in str(error) else f"{what}: {error}")
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a plugin that ends the program has failed like one that raises
             for line in "".join(traceback.format_exception(error)).rstrip().split("\n"):
                 say(line)
             self._note(self.bugs, f"{what}: {culprit} raised {_named(error)}")
@@ -46,7 +46,7 @@ class Failures:
         raise Failed(message) if self.bugs else UserError(message)
 
 
-def _named(error: Exception) -> str:
+def _named(error: BaseException) -> str:
     """`KeyError: 'label'`, in one line."""
     words = " ".join(str(error).split())
     return f"{type(error).__name__}: {words}" if words else type(error).__name__

@@ -77,6 +77,15 @@ def test_a_plugin_that_raises_is_named_with_its_traceback_and_the_others_are_mea
     assert measured(asked.output) == {"sums", "broken"} and before in (asked.output / "results.jsonl").read_bytes()
 
 
+def test_a_plugin_that_ends_the_program_is_a_bug_and_the_others_are_measured(
+    tmp_path: Path, tasks: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_task(tasks, "quits", code="import sys\n\ndef score(doc, results):\n    sys.exit(0)\n")
+    with pytest.raises(Failed, match=r"task 'quits': its code raised SystemExit: 0"):
+        evaluate(config(tmp_path, tasks, "quits,sums"))
+    assert "quits.py" in capsys.readouterr().err and measured(tmp_path / "out") == {"sums"}
+
+
 def test_the_same_command_goes_on_when_the_plugin_is_mended_and_another_command_does_not(tmp_path: Path, tasks: Path) -> None:
     def asked(**more: Any) -> EvaluateConfig:
         return config(tmp_path, tasks, "broken,sums").model_copy(update=more)
