@@ -193,15 +193,24 @@ class MultipleChoiceTask(Task):
     """Rows with `choices` (texts) and `gold` (the number of the right one); each choice is weighed behind the question."""
 
     def doc_to_target(self, doc: Any) -> str:
-        return f" {doc['choices'][doc['gold']]}"
+        return f" {doc['choices'][self._gold(doc)]}"
 
     def construct_requests(self, doc: Any, ctx: str, **_: Any) -> list[Request]:
+        self._gold(doc)
         return [rf.loglikelihood(ctx, f" {choice}")[0] for choice in doc["choices"]]
 
     def process_results(self, doc: Any, results: list[float]) -> dict[str, float]:
         lengths = np.array([len(choice) for choice in doc["choices"]], dtype=float)
         best, best_by_length = int(np.argmax(results)), int(np.argmax(np.array(results) / lengths))
         return {"acc": float(best == doc["gold"]), "acc_norm": float(best_by_length == doc["gold"])}
+
+    def _gold(self, doc: Any) -> int:
+        """Raises: UserError where it is the number of no choice; it would count as wrong whatever is answered."""
+        gold, count = doc.get("gold"), len(doc["choices"])
+        if gold not in range(count):
+            item = f", item '{doc['id']}'" if "id" in doc else ""
+            raise UserError(f"task '{self.task_name}'{item}: its gold {gold!r} is none of the numbers of its choices (0 to {count - 1}).")
+        return int(gold)
 
     def higher_is_better(self) -> dict[str, bool]:
         return {"acc": True, "acc_norm": True}

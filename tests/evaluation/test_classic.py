@@ -210,6 +210,20 @@ def test_multiple_choice_rows_need_no_method_for_asking_or_scoring(tmp_path: Pat
     assert {metric.name for metric in metrics} == {"acc", "acc_norm"}
 
 
+@pytest.mark.parametrize("shots", [None, 1])
+@pytest.mark.parametrize("gold", [None, 7, -1, "A"])
+def test_multiple_choice_rows_without_a_right_choice_are_one_line_before_anything_is_asked(
+    tmp_path: Path, gold: object, shots: int | None
+) -> None:
+    rows = [{"id": "q0", "n": 0, "choices": ["a", "b"], "gold": gold}, {"id": "q1", "n": 1, "choices": ["a", "b"], "gold": gold}]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    text = class_text("Mine", "", False).replace("(Task)", "(MultipleChoiceTask)")
+    (tmp_path / "chosen.py").write_text(HEAD + "\n".join(line for line in text.split("\n") if "doc_to_target" not in line))
+    problem = rf"task 'chosen', item 'q[01]': its gold {gold!r} is none of the numbers of its choices \(0 to 1\)\."
+    with pytest.raises(UserError, match=problem):
+        loaded(tmp_path, "chosen", shots=shots)
+
+
 def test_tasks_are_found_by_file_or_class_and_by_patterns_and_data_of_the_run_takes_the_place_of_their_own(tmp_path: Path) -> None:
     write_class(tmp_path, "two.py", ASKS_FOR_ONE, "First")
     (tmp_path / "two.py").write_text((tmp_path / "two.py").read_text() + class_text("Second", ASKS_FOR_ONE))
