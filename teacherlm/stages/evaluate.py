@@ -116,8 +116,12 @@ class EvaluateConfig(StageConfig):
         """`0,5` is two numbers, and a list of one is that one."""
         numbers = value.split(",") if isinstance(value, str) else value
         for given in numbers.values() if isinstance(numbers, Mapping) else [numbers]:
-            if isinstance(given, (list, tuple)) and not given:
+            named = given if isinstance(given, (list, tuple)) else [given]
+            if not named:
                 raise UserError("an empty list names no number; leave it out, or give 0.")
+            for one in named:
+                if one is not None and not re.fullmatch(r"\s*\d+\s*", str(one)):
+                    raise UserError(f"expected a number from 0 on, several (0,5), or {{task: number}}, found {one!r}.")
         return numbers[0] if isinstance(numbers, (list, tuple)) and len(numbers) == 1 else numbers
 
     @model_validator(mode="before")

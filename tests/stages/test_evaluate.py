@@ -225,6 +225,13 @@ def test_the_originals_command_line_runs_as_it_was_spelled(tmp_path: Path, creak
     assert (row["checkpoint"], row["task"], row["n"], row["shots"]) == ("stories260k", "creak", 4, 0)
 
 
+@pytest.mark.parametrize(("shots", "found"), [("x", "'x'"), ("-1", "'-1'"), (-1, "-1"), ("0,x", "'x'"), ({"creak": [0, "x"]}, "'x'")])
+def test_shots_that_are_no_number_are_one_clear_line(tmp_path: Path, shots: object, found: str) -> None:
+    line = rf"^shots: expected a number from 0 on, several \(0,5\), or \{{task: number\}}, found {found}\.$"
+    with pytest.raises(UserError, match=line):
+        parse_config(EvaluateConfig, {"input": "m", "output": tmp_path / "out", "tasks": "creak", "shots": shots})
+
+
 def test_each_number_of_shots_is_a_measurement_of_its_own_and_one_more_measures_only_that(
     stories260k: Path, creak: Path, tmp_path: Path
 ) -> None:
