@@ -111,7 +111,8 @@ def _letter(row: Mapping[str, Any], options: Sequence[str], key: Key | None, whe
     either = " or ".join(f"({letter})" for letter in meant)
     ambiguous = f"{where}: q_ans {gold!r} is ambiguous, it could mean {either}"
     if key is None:
-        raise UserError(f"{ambiguous}; give `answer_key`, CommonsenseQA's .jsonl with answers (or --on-bad-row drop).")
+        ways = "evaluate: --set metadata.answer_key=FILE; prepare may leave such rows out: --on-bad-row drop"
+        raise UserError(f"{ambiguous}; give `answer_key`, CommonsenseQA's .jsonl with answers ({ways}).")
     letter = as_text(key.get(as_text(row.get("q_no")), {}).get("answerKey"))
     if not letter or letter not in meant:
         found = f"says ({letter})" if letter else f"has no id {row.get('q_no')!r}"

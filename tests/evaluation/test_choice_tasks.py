@@ -208,7 +208,7 @@ def test_what_cannot_be_measured_is_one_clear_line(tmp_path: Path, name: str, op
 def test_an_answer_that_two_options_share_asks_for_the_key(tmp_path: Path) -> None:
     row = {**ECQA, "q_op2": "sea", "q_ans": "sea"}
     write_text(tmp_path / "cqa_data_test.csv", ",".join(row) + "\n" + ",".join(row.values()) + "\n")
-    with pytest.raises(UserError, match=r"task 'ecqa': .*could mean .A. or .B.; give `answer_key`"):
+    with pytest.raises(UserError, match=r"task 'ecqa': .*could mean .A. or .B.; give `answer_key`.*--set metadata\.answer_key=FILE"):
         loaded("ecqa", tmp_path)
     stem = {"stem": "Where?", "choices": [{"label": "A", "text": "sea"}, {"label": "B", "text": "sea"}]}
     write_lines(tmp_path / "dev_rand_split.jsonl", [{"id": "1", "answerKey": "B", "question": stem}])
