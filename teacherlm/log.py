@@ -35,6 +35,8 @@ def quiet_libraries() -> None:
         os.environ.setdefault(name, value)
     # Whoever imports it hears of a kernel that only 4-bit weights on a CPU would use.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    # They log a file that they cannot read, and raise as well: whoever asked for the file says so in one line.
+    logging.getLogger("datasets.packaged_modules").setLevel(logging.CRITICAL)
 
 
 def use_prefix(prefix: str) -> None:

@@ -126,5 +126,5 @@ def configs_of(name: str, index: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     if strangers := [one for one in members if one not in index]:
         close = difflib.get_close_matches(strangers[0], index, n=1, cutoff=0.5)
         hint = f" Did you mean '{close[0]}'?" if close else ""
-        raise UserError(f"{entry.yaml_path}: task: the group '{name}' names '{strangers[0]}', and there is no such task beside it.{hint}")
+        raise UserError(f"{entry.yaml_path}: task: the group '{name}' names '{strangers[0]}', no task of yours or TeacherLM's.{hint}")
     return [found for one in members for found in configs_of(one, index)] or [entry.cfg or {}]

@@ -7,6 +7,7 @@ import pytest
 from teacherlm.errors import Failed, UserError
 from teacherlm.evaluation.failures import Failures
 from teacherlm.evaluation.loading import TaskOptions, load_tasks
+from teacherlm.log import quiet_libraries
 from teacherlm.proposing.new_task import write_new_task
 
 
@@ -44,12 +45,15 @@ def test_a_column_that_a_class_misses_is_not_taken_for_a_split(tmp_path: Path) -
         ("[1]\n", "5: expected a JSON object, found list"),
     ],
 )
-def test_an_empty_or_torn_file_is_one_line_with_its_place(plants: Path, added: str | None, problem: str) -> None:
+def test_an_empty_or_torn_file_is_one_line_with_its_place(
+    plants: Path, added: str | None, problem: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    quiet_libraries()
     data = plants / "plants.jsonl"
     data.write_text("" if added is None else data.read_text() + added)
     with pytest.raises(UserError, match=rf"^task 'plants': .*plants\.jsonl:\s?{problem}") as error:
         load_tasks(["plants"], [plants], TaskOptions())
-    assert "\n" not in str(error.value)
+    assert "\n" not in str(error.value) and not [record for record in caplog.records if record.name.startswith("datasets")]
 
 
 def test_another_file_that_cannot_be_read_is_named_with_what_its_reader_says(plants: Path) -> None:

@@ -22,7 +22,7 @@ def test_a_name_that_yaml_reads_as_something_else_is_named_with_its_file(tmp_pat
 def test_a_member_of_a_group_that_is_no_task_is_named_with_its_file(tmp_path: Path) -> None:
     write_new_task("plants", "yaml", tmp_path)
     (tmp_path / "all.yaml").write_text("group: all_mine\ntask: [plants, plantz]\n")
-    with pytest.raises(UserError, match=r"all\.yaml: task: the group 'all_mine' names 'plantz', and there is .*Did you mean 'plants'\?$"):
+    with pytest.raises(UserError, match=r"all\.yaml: task: the group 'all_mine' names 'plantz', no task of yours .*mean 'plants'\?$"):
         load_tasks(["all_mine"], [tmp_path], TaskOptions())
 
 
