@@ -75,7 +75,7 @@ def _parts(word: str) -> list[Any]:
 def _common() -> list[inspect.Parameter]:
     config = typer.Option("--config", "-c", help="YAML with any of the options below; options given here win.", metavar="FILE")
     assign_ = typer.Option("--set", "-s", help="Any key of the config, nested ones too: teacher.dtype=bfloat16.", metavar="KEY=VALUE")
-    over = typer.Option("--overwrite", help="Redo an output; the old one moves to .stale/, kept answers are not asked for again.")
+    over = typer.Option("--overwrite", help="Redo an output made otherwise; it moves to .stale/, kept answers are not asked again.")
     plugins = typer.Option("--plugins", help="Folder laid out like the rooms (datasets/, engines/, ...), searched too.", metavar="FOLDER")
     return [
         inspect.Parameter("config_file", KEYWORD, default=None, annotation=Annotated[str | None, config]),

@@ -47,11 +47,11 @@ def _read_for_scores(task: Any, told: Mapping[str, Any]) -> list[str]:
 
 
 def _content_of(value: Any) -> Any:
-    """Of a path what lies there, such as a tokenizer's files, so that it may move; weights beside them score nothing."""
+    """Of a path what lies there, such as a tokenizer's files, so that it may move; weights and folders score nothing."""
     if not isinstance(value, str) or not os.path.exists(value):
         return value
     path = Path(value)
-    files = [path] if path.is_file() else [file for file in sorted(path.rglob("*")) if file.is_file() and file.suffix not in WEIGHTS]
+    files = [path] if path.is_file() else [file for file in sorted(path.iterdir()) if file.is_file() and file.suffix not in WEIGHTS]
     return [(str(file.relative_to(path)), sha256_of(file)) for file in files]
 
 

@@ -84,7 +84,7 @@ def leave_out_twins(results: Iterable[Result]) -> tuple[list[Result], list[dict[
     measured: dict[tuple[Any, ...], dict[Path, list[Result]]] = {}
     for result in results:
         student = result.student
-        key = (student.run or (student.model, student.of_run), result.checkpoint, result.task)
+        key = (student.place, student.of_run, result.checkpoint, result.task, result.metric)
         measured.setdefault(key, {}).setdefault(result.predictions, []).append(result)
     kept, again = list[Result](), list[dict[str, Any]]()
     for twins in measured.values():
@@ -94,8 +94,9 @@ def leave_out_twins(results: Iterable[Result]) -> tuple[list[Result], list[dict[
         others = [str(path) for path in twins if values[path] != values[shown]]
         if others:
             first = twins[shown][0]
-            row = {"student": first.student.name, "trained_on": first.student.trained_on, "task": first.task}
-            again.append({**row, "kept": str(shown), "left_out": others})
+            who = {"student": first.student.name, "trained_on": first.student.trained_on, "task": first.task}
+            row = {**who, "kept": str(shown), "left_out": others}
+            again += [row] if row not in again else []  # once for all its metrics
     return kept, again
 
 
@@ -103,21 +104,25 @@ def group(measurements: Sequence[Measurement], baseline: str) -> dict[tuple[str,
     """(student, task) -> what stands side by side, the baseline first; an untrained model joins those made from it, a teacher all; of
     several runs those of its own, where there are any.
     """
-    trained = {m.result.student for m in measurements if not is_reference(m.trained_on)}
     groups: dict[tuple[str, str], dict[str, list[Measurement]]] = {}
     for one in sorted(measurements, key=lambda m: (m.trained_on != baseline, is_reference(m.trained_on), m.trained_on != UNTRAINED)):
         student = one.result.student
-        for name in _heirs(student, trained) or [student.name]:
+        for name in _heirs(one, measurements) or [student.name]:
             groups.setdefault((name, one.result.task), {}).setdefault(one.trained_on, []).append(one)
     return dict(groups)
 
 
-def _heirs(student: Student, trained: Iterable[Student]) -> list[str]:
-    if not is_reference(student.trained_on):
+def _heirs(one: Measurement, measurements: Sequence[Measurement]) -> list[str]:
+    """Students that a reference stands beside: those of its run, and of runs that have none of the kind those that it comes first for."""
+    if not is_reference(one.trained_on):
         return []
-    heirs = [one for one in trained if student.trained_on != UNTRAINED or one.model == student.model]
-    own = [one for one in heirs if one.of_run == student.of_run]
-    return sorted({one.name for one in own or heirs})
+    own = one.result.student
+    trained = {m.result.student for m in measurements if not is_reference(m.trained_on)}
+    heirs = [student for student in trained if one.trained_on != UNTRAINED or student.model == own.model]
+    alike = [m.result.student for m in measurements if (m.trained_on, m.result.task) == (one.trained_on, one.result.task)]
+    alike = [student for student in alike if one.trained_on != UNTRAINED or student.model == own.model]
+    served = {student.of_run for student in alike}
+    return sorted({heir.name for heir in heirs if heir.of_run == own.of_run or (heir.of_run not in served and own == alike[0])})
 
 
 def row_of(result: Result) -> dict[str, Any]:

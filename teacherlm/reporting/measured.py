@@ -1,7 +1,9 @@
 """What was measured, and on whom: the rows of `evaluate` outputs joined with the jobs that made the students."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,6 +52,11 @@ class Student:
         """Its label, with the size of its training set and its run where students differ by them."""
         size = f" · {self.subsample}" if self.subsample else ""
         return f"{self.label}{size}" + (f" · {self.of_run}" if self.of_run else "")
+
+    @property
+    def place(self) -> str:
+        """Which model it is, however its folder is spelled."""
+        return os.path.abspath(self.run) if self.run else self.model
 
     @property
     def family(self) -> str:
@@ -113,10 +120,10 @@ def _trainings_told_apart(students: Mapping[Path, Student]) -> dict[Path, Studen
     for folder, student in students.items():
         if student.run:
             same.setdefault((run_of(folder), *_identity(student), student.seed), []).append(student)
-    clashing = {key[:3]: several for key, several in same.items() if len({one.run for one in several}) > 1}
-    by_step = {key: len({_step_of(one) for one in several}) == len({one.run for one in several}) for key, several in clashing.items()}
+    clashing = {key[:3]: several for key, several in same.items() if len({one.place for one in several}) > 1}
+    by_step = {key: len({_step_of(one) for one in several}) == len({one.place for one in several}) for key, several in clashing.items()}
     places = {
-        folder: _step_of(student) if by_step[key] else Path(student.run)
+        folder: _step_of(student) if by_step[key] else Path(student.place)
         for folder, student in students.items()
         if (key := (run_of(folder), *_identity(student))) in clashing
     }
@@ -129,21 +136,36 @@ def _trainings_told_apart(students: Mapping[Path, Student]) -> dict[Path, Studen
 
 def _step_of(student: Student) -> Path:
     """The training's output; that of its step where a matrix made several."""
-    manifest, run = read_manifest(Path(student.run)), Path(student.run).absolute()
+    manifest, run = read_manifest(Path(student.run)), Path(student.place)
     return run.parent if manifest is not None and manifest.entry else run
 
 
 def _runs_told_apart(students: Mapping[Path, Student]) -> dict[Path, Student]:
     """Where labels clash between runs, all students of these runs get the run's name: each is compared within its run."""
-    made: dict[tuple[str, str], dict[Path, str]] = {}
+    made: dict[tuple[str, str], dict[Path, set[Student]]] = {}
+    sides: dict[tuple[Path, str], set[str]] = {}
     for folder, student in students.items():
-        made.setdefault(_identity(student), {}).setdefault(run_of(folder), student.run or student.model)
-    clashing = {run for runs in made.values() if len(set(runs.values())) > 1 for run in runs}
+        if student.run:
+            made.setdefault(_identity(student), {}).setdefault(run_of(folder), set()).add(student)
+            sides.setdefault((run_of(folder), student.name), set()).add(student.trained_on)
+    clashing = set[Path]()
+    for (name, _), by_run in made.items():
+        for one, other in combinations(by_run, 2):
+            both_compare = len(sides[one, name]) > 1 and len(sides[other, name]) > 1
+            if _are_others(by_run[one], by_run[other], both_compare):
+                clashing |= {one, other}
     names = name_runs([run for run in map(run_of, students) if run in clashing])
     return {
         folder: replace(student, of_run=names[run]) if (run := run_of(folder)) in clashing else student
         for folder, student in students.items()
     }
+
+
+def _are_others(one: Collection[Student], other: Collection[Student], both_compare: bool) -> bool:
+    """Students of two runs that bear one name. With other seeds they are seeds of one, unless each run has something to compare."""
+    if {student.place for student in one} & {student.place for student in other}:
+        return False
+    return both_compare or bool({student.seed for student in one} & {student.seed for student in other})
 
 
 def _identity(student: Student) -> tuple[str, str]:

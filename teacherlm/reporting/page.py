@@ -88,7 +88,7 @@ def render(page: Page) -> str:
         colour=lambda name: f"var(--s{page.colours.get(name, 0) % SERIES})",
         flat=flatten,
         one_line=one_line,
-        last_question=lambda prompt: one_line(re.split(r"\n\s*\n", prompt.strip())[-1]),  # shots stand before it
+        ending=ending,
         unique=lambda values: list(dict.fromkeys(values)),
     )
     values = {"page": page, "report": page.report, "is_shown": verdict.is_shown, "stages": by_stage(page.report)}
@@ -97,6 +97,12 @@ def render(page: Page) -> str:
 
 def one_line(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip()
+
+
+def ending(prompt: str, length: int) -> str:
+    """In one line, the end where it is too long: the question stands behind its shots."""
+    line = one_line(prompt)
+    return line if len(line) <= length else f"... {line[-length:].lstrip()}"
 
 
 def duration(seconds: float) -> str:

@@ -1,6 +1,7 @@
 """`manifest.json`: written last, so its presence means the output is complete; and `job.json`: what was started there."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,4 +91,8 @@ def lineage(path: Path) -> list[tuple[Path, Manifest]]:
 
 
 def _output_of(path: Path) -> Path:
-    return path.parent if not (path / MANIFEST).is_file() and (path.parent / MANIFEST).is_file() else path
+    if read_manifest(path) is not None:
+        return path
+    with suppress(UserError):  # a manifest.json of somebody else's
+        return path.parent if read_manifest(path.parent) is not None else path
+    return path

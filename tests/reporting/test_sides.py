@@ -30,6 +30,43 @@ def test_runs_with_other_seeds_are_no_seeds_of_one_student(tmp_path: Path) -> No
     assert {row["candidate"] for row in found["runs"]} == {"text (second)", "cot_head (second)"}
 
 
+def test_seeds_that_were_trained_in_folders_of_their_own_are_seeds_of_one_student(tmp_path: Path) -> None:
+    outputs = Run(tmp_path / "made", {"text": 0.3, "cot_head": 0.8}, questions=60, last_only=True).write()[1:]
+    moved = []
+    for output in outputs:
+        place = tmp_path / output.name / "scores"
+        shutil.copytree(output, place)
+        write_manifest(place, replace(manifest_of(place), entry={}))
+        moved.append(place)
+    assert sides(make(moved, tmp_path / "report")) == {("tiny", "text"): [0, 1], ("tiny", "cot_head"): [0, 1]}
+
+
+def test_a_training_that_was_evaluated_in_two_places_is_one_student_however_its_folder_is_spelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs = Run(tmp_path, {"text": 0.3, "cot_head": 0.8}, questions=60, last_only=True).write()[1:]
+    monkeypatch.chdir(tmp_path)
+    for name in ("tiny-text-1", "tiny-cot_head-1"):
+        place = tmp_path / "more" / name / "scores"
+        shutil.copytree(tmp_path / "evaluate" / name, place)
+        rewrite(place / "results.jsonl", lambda row: {**row, "task": "other"})
+        write_manifest(place, replace(manifest_of(place), entry={}, config={"input": f"finetune/{name}"}))
+        outputs.append(place)
+    found = make(outputs, tmp_path / "report")
+    assert {(row["task"], row["student"], row["trained_on"]): row["seeds"] for row in found["students"]} == {
+        **{("word_problems", "tiny", name): [0, 1] for name in ("text", "cot_head")},
+        **{("other", "tiny", name): [1] for name in ("text", "cot_head")},
+    }
+
+
+def test_a_reference_that_only_one_run_measured_stands_beside_the_students_of_all(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        Run(tmp_path / name, {"text": 0.3, "cot_head": 0.8}, (0,), questions=60, last_only=True).write()
+    shutil.rmtree(tmp_path / "second" / "untrained")
+    found = sides(make([tmp_path / "first", tmp_path / "second"], tmp_path / "report"))
+    assert found["tiny · first", "untrained"] == found["tiny · second", "untrained"] == [None]
+
+
 def other_contents(root: Path, gold: str | None) -> None:
     """As if the task of this run had been made with other settings, and perhaps of other questions."""
     for results in root.rglob("results.jsonl"):

@@ -5,6 +5,8 @@ from typing import Any
 
 from finished_run import Run, make, rewrite
 
+from teacherlm.reporting.page import ending
+
 
 def written(root: Path, task: str, scored: Any, **row_of_result: Any) -> dict[str, Any]:
     """A report over students whose task gives other values: `scored` makes a question's scores from its accuracy and number."""
@@ -71,3 +73,8 @@ def test_behind_its_shots_the_question_itself_is_shown(tmp_path: Path) -> None:
     assert question["prompt"].endswith(f"Q: asked {number}? A:")
     assert f"asked {number}?" in (tmp_path / "report" / "report.md").read_text()
     assert f"Q: asked {number}? A:</summary>" in (tmp_path / "report" / "report.html").read_text()
+
+
+def test_a_prompt_that_ends_in_a_line_of_its_own_is_shown_with_its_question() -> None:
+    assert ending("Q: Is it?\n\n### Response:", 40) == "Q: Is it? ### Response:"
+    assert ending(f"Q: {'solved ' * 30}\n\nQ: Is it?\n\nA:", 20) == "... solved Q: Is it? A:"

@@ -2,6 +2,7 @@
 
 import csv
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -253,13 +254,18 @@ def test_the_order_of_the_options_has_a_table_where_it_was_measured(tmp_path: Pa
     outputs = Run(tmp_path, questions=20, lettered=True, last_only=True).write()
     for output in outputs[1:]:
         rows = [row for _, row in read_jsonl(output / "results.jsonl")]
-        more = [{**row, "metric": name, "value": value} for row in rows for name, value in (("acc_permuted", 0.5), ("acc_spread", 0.125))]
+        shutil.copytree(output / "measured", output / "measured" / "rotated")
+        rotated = [{**row, "predictions": row["predictions"].replace("measured/", "measured/rotated/")} for row in rows]
+        more = [
+            {**row, "metric": name, "value": value} for row in rotated for name, value in (("acc_permuted", 0.5), ("acc_spread", 0.125))
+        ]
         write_jsonl(output / "results.jsonl", rows + more)
     found = make(outputs, tmp_path / "report")
     assert [(row["trained_on"], row["acc_permuted"], row["acc_spread"]) for row in found["option_order"]] == [
         (name, 0.5, 0.125) for name in ("text", "cot_tail", "cot_head")
     ]
-    assert set(found["metrics"].values()) == {"acc"}
+    assert set(found["metrics"].values()) == {"acc"} and not any("measured 2 times" in caution for caution in found["cautions"])
+    assert set(make(outputs[1:], tmp_path / "other", metric="acc_permuted")["metrics"].values()) == {"acc_permuted"}
     for name in ("report.html", "report.md"):
         assert "rder of the options" in (tmp_path / "report" / name).read_text(encoding="utf-8")
 
