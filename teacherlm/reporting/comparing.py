@@ -83,12 +83,19 @@ def _in_pairs(pair: Pair) -> bool:
 
 
 def _are_unlike(pair: Pair) -> bool:
-    """Whether a question of one side is another of the other side: the task's contents are others, and a right answer is as well."""
+    """Whether a question of one side is another of the other side: the task's contents are others, and right answers are as well."""
     before, after = pair[1][0], pair[2][0]
     if before.result.task_hash == after.result.task_hash:
         return False
-    golds = dict(zip(before.answers.items, before.answers.golds, strict=True))
-    return any(golds.get(item, gold) != gold for item, gold in zip(after.answers.items, after.answers.golds, strict=True))
+    known = dict(zip(before.answers.items, before.answers.golds, strict=True))
+    golds = [(known[item], gold) for item, gold in zip(after.answers.items, after.answers.golds, strict=True) if item in known]
+    return any(one != other for one, other in golds) and not _are_renamed(golds)
+
+
+def _are_renamed(golds: Sequence[tuple[str, str]]) -> bool:
+    """A few labels that bear other words on the other side, such as `yes` and `no`: the questions are the same."""
+    labels, ours, theirs = set(golds), {one for one, _ in golds}, {other for _, other in golds}
+    return len(labels) == len(ours) == len(theirs) <= len(golds) / 2
 
 
 def compare_pair(label: str, before: Sequence[Measurement], after: Sequence[Measurement]) -> Row:

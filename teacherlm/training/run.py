@@ -183,7 +183,8 @@ def _train(job: Job, build_model: Any, steps: int, start: Checkpoint | None) -> 
             trainer.add_callback(_GoOnCounting(trainer, bridge))
         _run(trainer, start)
     if trainer.stop_reason and trainer.state.global_step < steps and not trainer.stopped_early:
-        raise ended_early(job.run.name, trainer.stop_reason, trainer.state.global_step, steps)
+        reason = interrupt.wanted() or trainer.stop_reason  # a signal that reached another process first has come here meanwhile
+        raise ended_early(job.run.name, reason, trainer.state.global_step, steps)
 
 
 def _run(trainer: StudentTrainer, start: Checkpoint | None) -> None:

@@ -89,6 +89,16 @@ def test_runs_that_asked_other_questions_are_not_compared_and_the_same_questions
     assert said in found["cautions"]
 
 
+def test_labels_under_other_words_are_the_same_questions(tmp_path: Path) -> None:
+    for name, right in (("first", 0.4), ("second", 0.9)):
+        Run(tmp_path / name, {"cot_head": right}, (0,), questions=150, lettered=True, last_only=True).write()
+    for file in (tmp_path / "second").rglob("results.jsonl"):
+        rewrite(file, lambda row: {**row, "task_hash": "other"})
+    for file in (tmp_path / "second").rglob("predictions.jsonl"):
+        rewrite(file, lambda row: {**row, "gold": {"A": "yes", "B": "no"}[row["gold"]]})
+    assert len(make([tmp_path / "first", tmp_path / "second"], tmp_path / "report")["runs"]) == 1
+
+
 def test_each_run_has_its_own_untrained_model_funnel_and_jobs(tmp_path: Path) -> None:
     for name in ("first", "second"):
         Run(tmp_path / name, {"text": 0.3, "cot_head": 0.8}, (0,), questions=60, last_only=True).write()
