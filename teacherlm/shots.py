@@ -1,4 +1,4 @@
-"""Blocks of worked examples (few-shot prompts) as their files hold them."""
+"""Worked examples before a question (few-shot prompts): their blocks as files hold them, and the name of a task that has some."""
 
 import re
 from pathlib import Path
@@ -12,6 +12,11 @@ SHOT = re.compile(r"^Q:(.*?)^A:", re.DOTALL | re.MULTILINE)
 """The question of each example."""
 
 ShotsFile = Annotated[Path, Source("data")]
+
+
+def with_shots(task: str, shots: int | None) -> str:
+    """`gsm8k (5-shot)`: the same task with and without them is two measurements."""
+    return f"{task} ({shots}-shot)" if shots else task
 
 
 def read_shots(file: Path | str, key: str = "") -> str:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from teacherlm.errors import UserError
 from teacherlm.exports.completions import RESULTS, Scored, evaluated_folders
+from teacherlm.shots import with_shots
 from teacherlm.store.files import read_jsonl
 
 HEADINGS: Mapping[str, str] = {
@@ -116,8 +117,7 @@ def _evaluated(output: Path, folder: Path) -> Iterator[Entry]:
         try:
             if row["metric"] == "acc":
                 epoch = None if row["epoch"] is None else float(row["epoch"])
-                shots = f" ({row['shots']}-shot)" if row.get("shots") else ""
-                dataset = str(row["task"]).removeprefix(OF_TASK) + shots
+                dataset = with_shots(str(row["task"]).removeprefix(OF_TASK), row.get("shots"))
                 method = (name, str(row.get("student_template") or ""), "")
                 yield Entry(method, dataset, epoch, float(row["value"]), int(row["n"]), f"{output / RESULTS}:{number}")
         except KeyError as missing:

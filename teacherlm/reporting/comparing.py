@@ -56,8 +56,8 @@ def compare_runs(pairs: Iterable[Pair], scales: Mapping[str, int]) -> list[Row]:
         {
             **row,
             "trained_on": row["candidate"],
-            "baseline": f"{row['baseline']} ({row['baseline_run']})",
-            "candidate": f"{row['candidate']} ({row['candidate_run']})",
+            "baseline": _with_run(row["baseline"], row["baseline_run"]),
+            "candidate": _with_run(row["candidate"], row["candidate_run"]),
         }
         for row in compare_students(pairs, scales)
     ]
@@ -73,8 +73,11 @@ def find_unlike(pairs: Iterable[Pair]) -> list[Row]:
 
 
 def _side(one: Measurement) -> str:
-    run = one.result.student.of_run
-    return f"{one.trained_on} ({run})" if run else one.trained_on
+    return _with_run(one.trained_on, one.result.student.of_run)
+
+
+def _with_run(trained_on: str, run: str) -> str:
+    return f"{trained_on} ({run})" if run else trained_on
 
 
 def _in_pairs(pair: Pair) -> bool:

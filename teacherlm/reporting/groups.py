@@ -60,7 +60,6 @@ def name_teachers(results: Iterable[Result], teachers: Iterable[str]) -> list[Re
     results, known = list(results), {place for place in teachers if place}
     bases = {result.student.model for result in results if result.student.run and result.student.run not in known}
     known -= bases | {result.student.run for result in results if result.student.teaches_itself}
-
     made = {student: place for student in {r.student for r in results} if (place := _written_by(student, known))}
     names = name_runs([Path(place) for place in made.values()])
     roles = {place: TEACHER if len(names) == 1 else f"{TEACHER} {names[Path(place)]}" for place in made.values()}

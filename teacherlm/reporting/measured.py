@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from teacherlm.errors import UserError
 from teacherlm.reporting.runs import name_runs, run_of
+from teacherlm.shots import with_shots
 from teacherlm.store.files import read_json, read_jsonl
 from teacherlm.store.manifest import Manifest, read_manifest
 
@@ -185,14 +186,14 @@ def find_student(folder: Path) -> Student:
         trained = read_manifest(path)
         if trained is not None and trained.stage == "finetune":
             return _trained(path, trained)
-    return Student(manifest.entry.get("student") or short_name(source), UNTRAINED, None, source)
+    return Student(manifest.entry.get("student") or _short(source), UNTRAINED, None, source)
 
 
 def _trained(run: Path, manifest: Manifest) -> Student:
     config, entry = manifest.config, manifest.entry
     model = str(config.get("model") or "")
     others = [label for axis, label in entry.items() if axis not in LABELLED]
-    label = " ".join([entry["student"], *others] if "student" in entry else others) or short_name(model)
+    label = " ".join([entry["student"], *others] if "student" in entry else others) or _short(model)
     trained_on = entry.get("train_on") or str(config.get("train_on"))
     if "round" in entry:  # the rounds of a pipeline stand side by side, each a column beside what the student began as
         trained_on += f", round {entry['round']}"
@@ -206,7 +207,7 @@ def _part(subsample: Any) -> str:
     return "" if subsample in (None, "", "all", "100%") else str(subsample)
 
 
-def short_name(model: str) -> str:
+def _short(model: str) -> str:
     return Path(model).name if model else "from scratch"
 
 
@@ -223,14 +224,13 @@ def _read_rows(folder: Path, student: Student) -> Iterator[Result]:
 
 
 def _result(folder: Path, student: Student, row: Mapping[str, Any]) -> Result:
-    shots = f" ({row['shots']}-shot)" if row.get("shots") else ""
     scale = float(row.get("scale", 1))  # 100 for what a task gives in percent; here all shares are fractions
     return Result(
         student=student,
         checkpoint=Path(str(row["checkpoint"])).name,
         step=int(row.get("step") or 0),
         epoch=float(row.get("epoch") or 0.0),
-        task=f"{row['task']}{shots}",
+        task=with_shots(str(row["task"]), row.get("shots")),
         metric=str(row["metric"]),
         value=float(row["value"]) / scale,
         stderr=None if row.get("stderr") is None else float(row["stderr"]) / scale,
